@@ -1,0 +1,1 @@
+//! How a running host is looked at and steered: the HTTP port, the control socket.

@@ -1,0 +1,364 @@
+//! Brokers: one small trait over RabbitMQ (`amqp`) and the in-process model of it (`embedded`).
+//!
+//! A broker declares, consumes and publishes. A delivery comes with a [`Receipt`] that settles by
+//! value, so that settling twice doesn't compile and forgetting is noticed: a dropped receipt is
+//! counted and released. A publisher takes a group of messages and answers with one [`Published`]
+//! for each, after every confirm and every return of the group is in.
+//!
+//! Every implementation passes one suite, `tests/all/contract`; the client library of each is known
+//! only in its own folder. Nothing here retries: connecting lazily is the broker's, backing off is
+//! the caller's.
+
+pub mod amqp;
+pub mod embedded;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::config::{ExchangeKind, QueueKind};
+use crate::message::{Message, Properties, Table};
+
+/// A broker. Connections open when first needed and again after they are lost.
+#[async_trait]
+pub trait Broker: Send + Sync + 'static {
+    /// What answers there. Connects if need be.
+    ///
+    /// # Errors
+    /// When the broker can't be reached or refuses the credentials.
+    async fn server(&self) -> Result<Server, BrokerError>;
+
+    /// Creates the object, or finds it there with the same properties.
+    ///
+    /// # Errors
+    /// [`BrokerError::Mismatch`] when it exists and differs.
+    async fn declare(&self, object: &Declaration) -> Result<Declared, BrokerError>;
+
+    /// Whether an exchange or queue of that name is there; creates nothing. Bindings can't be
+    /// asked for over AMQP: `Unsupported`.
+    ///
+    /// # Errors
+    /// When the question can't be asked.
+    async fn exists(&self, object: &Declaration) -> Result<bool, BrokerError>;
+
+    /// Starts a consumer with a channel of its own.
+    ///
+    /// # Errors
+    /// When the queue isn't there, or may not be consumed.
+    async fn consume(&self, request: ConsumeRequest) -> Result<Box<dyn Consumer>, BrokerError>;
+
+    /// A publisher with a channel of its own, on a connection apart from the consumers'.
+    ///
+    /// # Errors
+    /// When the broker can't be reached.
+    async fn publisher(&self) -> Result<Box<dyn Publisher>, BrokerError>;
+
+    /// Closes what is open. Receipts that are still held become stale.
+    async fn close(&self);
+}
+
+/// A stream of deliveries from one queue.
+#[async_trait]
+pub trait Consumer: Send {
+    /// The next delivery. Cancel-safe.
+    ///
+    /// # Errors
+    /// The consumer is over: its channel, connection or queue is gone, or it was cancelled. Its
+    /// receipts are stale, except after [`Consumer::cancel`].
+    async fn next(&mut self) -> Result<Delivery, BrokerError>;
+
+    /// Asks the broker for no more deliveries. Those already here can still be settled; those that
+    /// [`Consumer::next`] hasn't handed out are released.
+    ///
+    /// # Errors
+    /// When the channel is already gone.
+    async fn cancel(&mut self) -> Result<(), BrokerError>;
+
+    /// Waits until every settlement that was asked for is written, then closes the channel.
+    ///
+    /// # Errors
+    /// When the channel broke first: what wasn't written will be delivered again.
+    async fn close(self: Box<Self>) -> Result<(), BrokerError>;
+}
+
+/// Publishes groups of messages, one group at a time.
+#[async_trait]
+pub trait Publisher: Send {
+    /// Publishes the group in order and returns one outcome per message, in the same order, once
+    /// all are known. Opens its channel again where the last group broke it.
+    async fn publish(&mut self, group: &[Outgoing]) -> Vec<Published>;
+}
+
+/// A message handed over by a broker.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The message.
+    pub message: Message,
+    /// The broker says that it was delivered before.
+    pub redelivered: bool,
+    /// How often it was delivered before, where the broker counts (`x-delivery-count`).
+    pub delivery_count: Option<u32>,
+    /// Settles it.
+    pub receipt: Receipt,
+}
+
+/// The right and duty to settle one delivery, once.
+#[must_use = "a delivery that isn't settled is released and counted as a bug"]
+pub struct Receipt {
+    settler: Option<Arc<dyn Settler>>,
+    tag: u64,
+}
+
+/// What stands behind a [`Receipt`]: a channel's acknowledger. Never blocks.
+pub trait Settler: Send + Sync {
+    /// Settles the delivery of that tag. Does nothing on a channel that is gone.
+    fn settle(&self, tag: u64, settlement: Settlement);
+    /// Whether the channel is gone, so that the broker will deliver again whatever is settled.
+    fn is_stale(&self) -> bool;
+    /// Notes that a receipt was dropped unsettled; [`Settler::settle`] with `Release` follows.
+    fn dropped(&self, tag: u64);
+}
+
+/// How a delivery ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// Done with; the broker forgets it.
+    Ack,
+    /// Failed; the queue's dead-letter exchange takes it (`basic.nack`, no requeue).
+    DeadLetter,
+    /// Nobody's fault; back to its queue (`basic.nack`, requeue).
+    Release,
+}
+
+/// A message to publish. Persistent unless its properties say otherwise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outgoing {
+    /// The exchange; empty is the default exchange.
+    pub exchange: String,
+    /// The routing key.
+    pub routing_key: String,
+    /// Properties; a `message_id` lets a return be told from its neighbours'.
+    pub properties: Properties,
+    /// Body.
+    pub body: Bytes,
+}
+
+/// What became of a published message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Published {
+    /// Routed to at least one queue and confirmed.
+    Confirmed,
+    /// Confirmed, but no queue took it.
+    Unroutable,
+    /// Will never be accepted: too large, headers larger than a frame.
+    Impossible(String),
+    /// The exchange isn't there or may not be written to; the others of the group aren't harmed.
+    NoTarget(String),
+    /// Refused for now: a nack, as by a full queue with `reject-publish`.
+    Refused(String),
+    /// Not known: no confirm in time, or the connection broke. May or may not have arrived.
+    Unknown(String),
+}
+
+/// A consumer to start.
+#[derive(Clone, Debug)]
+pub struct ConsumeRequest {
+    /// The queue's name on the broker, where it is already there.
+    pub queue: String,
+    /// Declared first, on the consumer's own connection: exclusive and server-named queues with
+    /// their bindings. The first must be the queue; where its name is empty, the name that the
+    /// broker gives replaces an empty destination in the bindings that follow.
+    pub declare: Vec<Declaration>,
+    /// Unsettled deliveries at most; never 0.
+    pub prefetch: u16,
+    /// No other consumer may be on the queue.
+    pub exclusive: bool,
+    /// Shown in the broker's pages.
+    pub tag: String,
+}
+
+/// An object on a broker.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Declaration {
+    /// An exchange.
+    Exchange(ExchangeDeclaration),
+    /// A queue.
+    Queue(QueueDeclaration),
+    /// A binding.
+    Binding(BindingDeclaration),
+}
+
+/// An exchange, as AMQP declares it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExchangeDeclaration {
+    /// Name.
+    pub name: String,
+    /// Kind.
+    pub kind: ExchangeKind,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Goes with its last binding.
+    pub auto_delete: bool,
+    /// Takes no publishes.
+    pub internal: bool,
+    /// `alternate-exchange` and others.
+    pub arguments: Table,
+}
+
+/// A queue, as AMQP declares it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueueDeclaration {
+    /// Name; empty asks the broker for one.
+    pub name: String,
+    /// Kind; `x-queue-type` in the arguments says the same.
+    pub kind: QueueKind,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Goes with its connection.
+    pub exclusive: bool,
+    /// Goes with its last consumer.
+    pub auto_delete: bool,
+    /// `x-…` arguments.
+    pub arguments: Table,
+}
+
+/// A binding, as AMQP declares it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BindingDeclaration {
+    /// The exchange that feeds.
+    pub source: String,
+    /// What is fed.
+    pub destination: Destination,
+    /// Routing key or pattern.
+    pub key: String,
+    /// Header arguments.
+    pub arguments: Table,
+}
+
+/// What a binding feeds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// A queue, by name.
+    Queue(String),
+    /// An exchange, by name.
+    Exchange(String),
+}
+
+/// What a declaration found or made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// A queue's name, given by the broker where the declaration left it empty.
+    pub name: String,
+    /// Ready messages of a queue.
+    pub messages: u32,
+}
+
+/// What answers at a broker's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// `RabbitMQ`, or `sluicegate embedded`.
+    pub product: String,
+    /// Its version.
+    pub version: Version,
+}
+
+/// A version of a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// Major.
+    pub major: u16,
+    /// Minor.
+    pub minor: u16,
+    /// Patch.
+    pub patch: u16,
+}
+
+/// Why a broker couldn't do what it was asked.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum BrokerError {
+    /// No connection, or it broke.
+    #[error("broker unreachable: {0}")]
+    Unreachable(String),
+    /// The user or password is wrong, or the virtual host isn't theirs.
+    #[error("broker refused the connection: {0}")]
+    Refused(String),
+    /// The user may not do this.
+    #[error("not permitted: {0}")]
+    Forbidden(String),
+    /// The object isn't there.
+    #[error("not found: {0}")]
+    NotFound(String),
+    /// The object is there and differs.
+    #[error(
+        "{object} exists with {argument} = {found}, this config wants {wanted}; change the config, or delete {object} and let it be declared again"
+    )]
+    Mismatch {
+        /// `queue 'orders'`
+        object: String,
+        /// The argument or property.
+        argument: String,
+        /// What the config says.
+        wanted: String,
+        /// What the broker has.
+        found: String,
+    },
+    /// Somebody else holds the queue.
+    #[error("in use elsewhere: {0}")]
+    Locked(String),
+    /// The broker can't do this.
+    #[error("not supported by this broker: {0}")]
+    Unsupported(String),
+    /// The consumer's queue was deleted, or the broker cancelled it.
+    #[error("consumer cancelled: {0}")]
+    Cancelled(String),
+    /// The channel was closed by the broker.
+    #[error("channel closed: {0}")]
+    ChannelClosed(String),
+}
+
+// === impl Receipt ===
+
+impl Receipt {
+    /// A receipt for the delivery of that tag.
+    pub fn new(settler: Arc<dyn Settler>, tag: u64) -> Self {
+        Self { settler: Some(settler), tag }
+    }
+
+    /// Settles the delivery. On a channel that is gone this does nothing: the broker delivers again.
+    pub fn settle(mut self, settlement: Settlement) {
+        if let Some(settler) = self.settler.take() {
+            settler.settle(self.tag, settlement);
+        }
+    }
+
+    /// Whether the delivery's channel is gone, so that it will come again.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.settler.as_ref().is_none_or(|settler| settler.is_stale())
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if let Some(settler) = self.settler.take() {
+            settler.dropped(self.tag);
+            settler.settle(self.tag, Settlement::Release);
+        }
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receipt").field("tag", &self.tag).finish_non_exhaustive()
+    }
+}
+
+// === impl Version ===
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}

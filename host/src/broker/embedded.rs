@@ -1,0 +1,1 @@
+//! RabbitMQ's model in this process, in memory.

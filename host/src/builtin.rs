@@ -1,0 +1,1 @@
+//! The plugins that this binary carries.

@@ -1,0 +1,87 @@
+//! The command line: one verb a file in `cli/`, each with its `Args` and its `run`.
+//!
+//! A verb parses and prints; what it does lives in the rooms below. Exit codes are documented in
+//! [`exit`].
+
+pub mod check;
+pub mod control;
+pub mod demo;
+pub mod plugin;
+pub mod publish;
+pub mod run;
+pub mod topology;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What the process ends with.
+pub mod exit {
+    /// Something failed; the message says what.
+    pub const FAILURE: u8 = 1;
+    /// A drain didn't finish in time: what was left was released to its queues.
+    pub const FORCED: u8 = 3;
+    /// The config is wrong (`EX_CONFIG`).
+    pub const CONFIG: u8 = 78;
+}
+
+/// A stream processing host for RabbitMQ that runs sandboxed WebAssembly plugins.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run a simulated fleet of meters through real plugins and watch
+    Demo(demo::Args),
+    /// Run the service
+    Run(run::Args),
+    /// Check a config and report every problem at once
+    Check(check::Args),
+    /// Print what a config needs on the broker, or compare it with what is there
+    Topology(topology::Args),
+    /// Publish lines of a file, or standard input, to an exchange
+    Publish(publish::Args),
+    /// Work on plugins
+    Plugin(plugin::Args),
+    /// Say how a running host is doing
+    Status(control::Args),
+    /// Stop consuming on a running host, finish what is in hand, exit
+    Drain(control::Args),
+    /// Pause a running host's pipeline
+    Pause(control::PipelineArgs),
+    /// Resume a paused pipeline
+    Resume(control::PipelineArgs),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the verb that was typed.
+///
+/// # Errors
+/// What the verb couldn't do, with its context.
+pub async fn main(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.verb {
+        Verb::Demo(args) => demo::run(args).await,
+        Verb::Run(args) => run::run(args).await,
+        Verb::Check(args) => check::run(args).await,
+        Verb::Topology(args) => topology::run(args).await,
+        Verb::Publish(args) => publish::run(args).await,
+        Verb::Plugin(args) => plugin::run(args).await,
+        Verb::Status(args) => control::status(args).await,
+        Verb::Drain(args) => control::drain(args).await,
+        Verb::Pause(args) => control::pause(args).await,
+        Verb::Resume(args) => control::resume(args).await,
+        Verb::Completions { shell } => {
+            let mut command = <Cli as clap::CommandFactory>::command();
+            clap_complete::generate(shell, &mut command, "sluicegate", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

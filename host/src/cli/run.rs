@@ -1,0 +1,15 @@
+//! `sluicegate run`.
+
+use std::process::ExitCode;
+
+/// Options of `run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Runs the verb.
+///
+/// # Errors
+/// What it couldn't do.
+pub async fn run(_args: Args) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("not here yet")
+}

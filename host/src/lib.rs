@@ -1,0 +1,29 @@
+//! sluicegate: a stream processing host for RabbitMQ that runs sandboxed WebAssembly plugins.
+//!
+//! The rooms, from the ground up; a room uses only those before it.
+//!
+//! | room | what happens there |
+//! |---|---|
+//! | [`message`], [`verdict`], [`limits`] | plain words that everyone speaks; every bound and default |
+//! | [`config`], [`telemetry`] | text → what the operator means; metrics and log events |
+//! | [`broker`], [`plugin`], [`builtin`] | RabbitMQ and the embedded broker behind one trait; components compiled, sandboxed, called; those that this binary carries |
+//! | [`topology`] | what a config needs on its brokers |
+//! | [`pipeline`] | a queue's life: intake, shard, judge, publish, settle |
+//! | [`admin`] | HTTP, metrics, control socket |
+//! | [`service`] | the only wiring |
+//! | [`cli`], [`simulate`] | one verb a file; a simulated fleet for the demo |
+
+pub mod admin;
+pub mod broker;
+pub mod builtin;
+pub mod cli;
+pub mod config;
+pub mod limits;
+pub mod message;
+pub mod pipeline;
+pub mod plugin;
+pub mod service;
+pub mod simulate;
+pub mod telemetry;
+pub mod topology;
+pub mod verdict;

@@ -1,0 +1,115 @@
+//! Every default and every bound, in one place, with its unit in its name.
+//!
+//! A number that appears in a config file has its default here; a number that no config changes has
+//! its reason here.
+
+use std::time::Duration;
+
+/// Bytes in a mebibyte.
+pub const MIB: usize = 1024 * 1024;
+
+/// Unacknowledged messages a pipeline holds.
+pub const PREFETCH: u16 = 1000;
+/// Messages in one `process` call.
+pub const BATCH_MESSAGES: usize = 256;
+/// Bytes of bodies in one `process` call, unless a single message is larger.
+pub const BATCH_BYTES: usize = 4 * MIB;
+/// Batches that ran and wait for the publisher, per pipeline and shard: bounds what a rewind undoes.
+pub const READY_BATCHES_MAX: usize = 2;
+/// Fixed partitions of a pipeline's keys; the shard is the partition modulo the number of shards.
+pub const PARTITIONS: usize = 64;
+/// Re-runs of a batch after which its messages run one at a time.
+pub const BATCH_RERUNS_MAX: u32 = 3;
+
+/// Memory of one plugin instance, in bytes.
+pub const PLUGIN_MEMORY_BYTES: usize = 64 * MIB;
+/// Processor time of one `process` call.
+pub const PLUGIN_CALL: Duration = Duration::from_millis(50);
+/// Wall time of one `process` call, as a multiple of its processor time limit.
+pub const PLUGIN_CALL_WALL_FACTOR: u32 = 10;
+/// A batch is sized to take this share of the `call` limit.
+pub const BATCH_CALL_SHARE: f64 = 0.25;
+/// Processor time of `describe` and of `configure`.
+pub const PLUGIN_SETUP: Duration = Duration::from_secs(2);
+/// Native stack of a plugin's call, in bytes.
+pub const PLUGIN_STACK_BYTES: usize = 512 * 1024;
+/// Emissions of one message at one stage.
+pub const PLUGIN_EMISSIONS: usize = 1000;
+/// Bytes that one `process` call may return.
+pub const PLUGIN_OUTPUT_BYTES: usize = 16 * MIB;
+/// Bytes of state of one key.
+pub const PLUGIN_STATE_BYTES: usize = 64 * 1024;
+/// Log lines of one plugin per second.
+pub const PLUGIN_LOG_LINES_PER_S: u32 = 100;
+/// Bytes of one plugin log line, and of a panic's message kept for a failure.
+pub const PLUGIN_LOG_LINE_BYTES: usize = 4096;
+/// Bytes of a plugin's file.
+pub const PLUGIN_FILE_BYTES: u64 = 32 * MIB as u64;
+/// How often the epoch ticks: the resolution of the `call` limit.
+pub const EPOCH_TICK: Duration = Duration::from_millis(1);
+
+/// Bytes of a decoded `content_encoding: gzip` body.
+pub const DECODED_BODY_BYTES: usize = 16 * MIB;
+/// Bytes of a body that are searched for the key.
+pub const KEY_SCAN_BYTES: usize = 64 * 1024;
+/// Bytes of a key.
+pub const KEY_BYTES: usize = 255;
+/// Bytes of an AMQP short string: routing keys and names.
+pub const SHORT_STRING_BYTES: usize = 255;
+/// Bytes of headers on what the host publishes; must fit in one frame (128 KiB by default).
+pub const HEADERS_BYTES: usize = 64 * 1024;
+/// Bytes of a failure's text in a report or a header.
+pub const FAILURE_TEXT_BYTES: usize = 1024;
+
+/// How long identities of settled messages are remembered.
+pub const IDENTITY_WINDOW: Duration = Duration::from_secs(600);
+/// Identities remembered per pipeline and shard.
+pub const IDENTITY_ENTRIES: usize = 500_000;
+
+/// Messages in one publish group.
+pub const PUBLISH_GROUP_MESSAGES: usize = 1024;
+/// How long a group waits for its confirms before its outcome is unknown.
+pub const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long dead-lettering waits for its failure report's confirm.
+pub const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
+/// An acknowledgement that could be coalesced waits no longer than this.
+pub const ACK_DELAY: Duration = Duration::from_millis(50);
+/// Largest message the host publishes, in bytes; RabbitMQ 4's own default.
+pub const PUBLISH_BYTES: usize = 16 * MIB;
+
+/// First pause after a lost connection; doubles up to `BACKOFF_MAX`, each with full jitter.
+pub const BACKOFF_MIN: Duration = Duration::from_millis(200);
+/// Longest pause between attempts to connect.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(15);
+/// Time for one attempt to connect, handshake included.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// AMQP heartbeat.
+pub const HEARTBEAT: Duration = Duration::from_secs(20);
+
+/// Redeliveries of a quorum queue that the host declares, unless its config says otherwise.
+pub const DELIVERY_LIMIT: u32 = 100;
+/// The rungs of the retry ladder.
+pub const RETRY_RUNGS: [Duration; 6] = [
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(120),
+    Duration::from_secs(600),
+    Duration::from_secs(3600),
+];
+/// Attempts of a message whose plugin asks for a retry, the first one included.
+pub const RETRY_ATTEMPTS: u32 = 6;
+/// Attempts of a message whose call passed its deadline.
+pub const DEADLINE_ATTEMPTS: u32 = 3;
+
+/// The exchange that failure reports go to.
+pub const FAILURES_EXCHANGE: &str = "sluicegate.failures";
+/// Failure reports kept.
+pub const FAILURES_MAX_LENGTH: u64 = 100_000;
+/// How long a failure report is kept.
+pub const FAILURES_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Time to finish what is in hand at a shutdown.
+pub const DRAIN: Duration = Duration::from_secs(30);
+/// Where `/live`, `/ready` and `/metrics` answer.
+pub const HTTP_ADDRESS: &str = "127.0.0.1:9464";

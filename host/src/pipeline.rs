@@ -1,0 +1,1 @@
+//! A queue's life: intake, shards, judgement, publishing, settlement.

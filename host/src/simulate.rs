@@ -1,0 +1,1 @@
+//! A simulated fleet of meters, for the demo.
