@@ -5,7 +5,7 @@
 //! | room | what happens there |
 //! |---|---|
 //! | [`message`], [`verdict`], [`limits`] | plain words that everyone speaks; every bound and default |
-//! | [`config`], [`telemetry`] | text → what the operator means; metrics and log events |
+//! | [`config`], [`route`], [`telemetry`] | text → what the operator means; topic and header matching; metrics and log events |
 //! | [`broker`], [`plugin`], [`builtin`] | RabbitMQ and the embedded broker behind one trait; components compiled, sandboxed, called; those that this binary carries |
 //! | [`topology`] | what a config needs on its brokers |
 //! | [`pipeline`] | a queue's life: intake, shard, judge, publish, settle |
@@ -22,6 +22,7 @@ pub mod limits;
 pub mod message;
 pub mod pipeline;
 pub mod plugin;
+pub mod route;
 pub mod service;
 pub mod simulate;
 pub mod telemetry;
