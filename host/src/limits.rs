@@ -113,3 +113,12 @@ pub const FAILURES_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const DRAIN: Duration = Duration::from_secs(30);
 /// Where `/live`, `/ready` and `/metrics` answer.
 pub const HTTP_ADDRESS: &str = "127.0.0.1:9464";
+
+/// Distinct failures (class, code, plugin) counted apart per pipeline; codes past it are `other`.
+pub const FAILURE_SERIES_MAX: usize = 256;
+/// Bytes of a failure's code in a metric's label and a log line.
+pub const FAILURE_CODE_BYTES: usize = 64;
+/// Outputs, plugins and the like counted apart per pipeline; names past it are `other`.
+pub const NAME_SERIES_MAX: usize = 256;
+/// Failures logged per pipeline and second; more are counted in the next line.
+pub const FAILURE_LOG_LINES_PER_S: u32 = 10;

@@ -1,1 +1,113 @@
 //! What the host tells of itself: metrics, and log events that go with them.
+//!
+//! [`Telemetry`] is one per process. A pipeline asks it once for its [`PipelineMetrics`], whose methods
+//! are named for what happened and are cheap enough for shard threads; each counts, and where an operator
+//! should hear of it, logs. [`Telemetry::render`] is the text for Prometheus; [`Telemetry::snapshot`] the
+//! same figures for `status` and the demo. How many series a metric can have is bounded whatever plugins
+//! say: what goes past a bound is counted as `other`.
+
+mod bounded;
+mod broker;
+mod families;
+mod histogram;
+pub mod logging;
+mod pipeline;
+mod process;
+mod snapshot;
+mod throttle;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
+
+pub use self::broker::{BrokerMetrics, BrokerSnapshot};
+pub use self::pipeline::{Outcome, PipelineMetrics};
+pub use self::snapshot::{PipelineSnapshot, PluginSnapshot};
+
+use self::families::Families;
+
+/// All metrics of this process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Telemetry(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    families: Families,
+    pipelines: Mutex<BTreeMap<String, PipelineMetrics>>,
+    brokers: Mutex<BTreeMap<String, BrokerMetrics>>,
+}
+
+// === impl Telemetry ===
+
+impl Telemetry {
+    /// No pipelines yet; the process's own figures are there.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::default();
+        let families = Families::register(&mut registry);
+        process::register(&mut registry);
+        Self(Arc::new(Inner {
+            registry,
+            families,
+            pipelines: Mutex::default(),
+            brokers: Mutex::default(),
+        }))
+    }
+
+    /// The metrics of the pipeline of that name; the same ones each time.
+    #[must_use]
+    pub fn pipeline(&self, name: &str) -> PipelineMetrics {
+        let mut pipelines = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        pipelines
+            .entry(name.to_owned())
+            .or_insert_with(|| PipelineMetrics::new(name, &self.0.families))
+            .clone()
+    }
+
+    /// The metrics of the broker of that name; the same ones each time.
+    #[must_use]
+    pub fn broker(&self, name: &str) -> BrokerMetrics {
+        let mut brokers = self.0.brokers.lock().unwrap_or_else(PoisonError::into_inner);
+        brokers
+            .entry(name.to_owned())
+            .or_insert_with(|| BrokerMetrics::new(name, &self.0.families))
+            .clone()
+    }
+
+    /// Every metric in the OpenMetrics text format, which Prometheus reads.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String can't fail, nor can any of our metrics' encoders.
+        if text::encode(&mut out, &self.0.registry).is_err() {
+            tracing::error!("metrics can't be encoded");
+        }
+        out
+    }
+
+    /// The figures of every pipeline, by name.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<PipelineSnapshot> {
+        let pipelines = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        pipelines.values().map(PipelineMetrics::snapshot).collect()
+    }
+
+    /// The figures of every broker, by name.
+    #[must_use]
+    pub fn broker_snapshots(&self) -> Vec<BrokerSnapshot> {
+        let brokers = self.0.brokers.lock().unwrap_or_else(PoisonError::into_inner);
+        brokers.values().map(BrokerMetrics::snapshot).collect()
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,123 @@
+//! Every metric's name and help, in one place.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Metric, Registry, Unit};
+
+use super::histogram::Histogram;
+
+/// Label names and values. Names are ours; values come from the config or from closed sets, or are
+/// bounded where they are counted.
+pub(super) type Labels = Vec<(&'static str, String)>;
+
+/// The metrics, without their labels. `_total`, `_seconds` and `_bytes` are added to the names.
+#[derive(Debug)]
+pub(super) struct Families {
+    pub(super) received: Family<Labels, Counter>,
+    pub(super) redelivered: Family<Labels, Counter>,
+    pub(super) settled: Family<Labels, Counter>,
+    pub(super) in_flight: Family<Labels, Gauge>,
+    pub(super) latency: Family<Labels, Histogram>,
+    pub(super) failures: Family<Labels, Counter>,
+    pub(super) emissions: Family<Labels, Counter>,
+    pub(super) calls: Family<Labels, Histogram>,
+    pub(super) called_messages: Family<Labels, Counter>,
+    pub(super) plugin_memory: Family<Labels, Gauge>,
+    pub(super) instances_replaced: Family<Labels, Counter>,
+    pub(super) published: Family<Labels, Counter>,
+    pub(super) confirms: Family<Labels, Histogram>,
+    pub(super) publishes_refused: Family<Labels, Counter>,
+    pub(super) rewound: Family<Labels, Counter>,
+    pub(super) id_conflicts: Family<Labels, Counter>,
+    pub(super) receipts_dropped: Family<Labels, Counter>,
+    pub(super) reports_unsent: Family<Labels, Counter>,
+    pub(super) state_keys: Family<Labels, Gauge>,
+    pub(super) state_bytes: Family<Labels, Gauge>,
+    pub(super) paused: Family<Labels, Gauge>,
+    pub(super) broker_connected: Family<Labels, Gauge>,
+    pub(super) broker_blocked: Family<Labels, Gauge>,
+    pub(super) broker_reconnects: Family<Labels, Counter>,
+    pub(super) broker_receipts_dropped: Family<Labels, Counter>,
+}
+
+// === impl Families ===
+
+impl Families {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let r = registry.sub_registry_with_prefix("sluicegate");
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        r.register("build", "The version that runs", build);
+        Self {
+            received: add(r, "messages_received", "Deliveries taken from the queue"),
+            redelivered: add(
+                r,
+                "messages_redelivered",
+                "Deliveries that the broker marked as delivered before",
+            ),
+            settled: add(r, "messages_settled", "Deliveries settled, by how they ended"),
+            in_flight: add(r, "messages_in_flight", "Deliveries taken and not yet settled"),
+            latency: seconds(r, "message_duration", "From delivery to settlement"),
+            failures: add(r, "failures", "Failed messages, by class, code and plugin"),
+            emissions: add(r, "emissions", "Messages that plugins put on an output"),
+            calls: seconds(r, "plugin_call_duration", "Wall time of a plugin's process call"),
+            called_messages: add(r, "plugin_messages", "Messages handed to a plugin"),
+            plugin_memory: bytes(r, "plugin_memory", "Memory of the instance that was called last"),
+            instances_replaced: add(
+                r,
+                "plugin_instances_replaced",
+                "Plugin instances thrown away after a failed call",
+            ),
+            published: add(r, "messages_published", "Messages published and judged"),
+            confirms: seconds(r, "publish_confirm_duration", "Until a group's last confirm"),
+            publishes_refused: add(r, "publishes_refused", "Publishes not accepted, by reason"),
+            rewound: add(r, "messages_rewound", "Messages run again after a failure of their key"),
+            id_conflicts: add(r, "id_conflicts", "Messages with a known id and another body"),
+            receipts_dropped: add(
+                r,
+                "receipts_dropped",
+                "Deliveries released because nothing settled them: a bug",
+            ),
+            reports_unsent: add(
+                r,
+                "failure_reports_unsent",
+                "Failure reports that weren't confirmed in time",
+            ),
+            state_keys: add(r, "state_keys", "Keys that have state"),
+            state_bytes: bytes(r, "state", "State of all keys"),
+            paused: add(r, "pipeline_paused", "1 while the pipeline takes no deliveries"),
+            broker_connected: add(r, "broker_connected", "1 while the broker is connected"),
+            broker_blocked: add(
+                r,
+                "broker_blocked",
+                "1 while the broker takes no publishes (memory or disk alarm)",
+            ),
+            broker_reconnects: add(r, "broker_reconnects", "Connections made again"),
+            broker_receipts_dropped: add(
+                r,
+                "broker_receipts_dropped",
+                "Deliveries of this broker released because nothing settled them: a bug",
+            ),
+        }
+    }
+}
+
+/// Registers a metric that has no unit.
+fn add<M: Metric + Default + Clone>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn seconds<M: Metric + Default + Clone>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
+    metric
+}
+
+fn bytes<M: Metric + Default + Clone>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register_with_unit(name, help, Unit::Bytes, metric.clone());
+    metric
+}

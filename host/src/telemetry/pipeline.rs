@@ -1,0 +1,381 @@
+//! What happens in one pipeline, counted and, where an operator should hear of it, logged.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+
+use super::bounded::Bounded;
+use super::families::{Families, Labels};
+use super::histogram::Histogram;
+use super::logging::clipped;
+use super::snapshot::{PipelineSnapshot, PluginSnapshot};
+use super::throttle::Throttle;
+use crate::limits;
+use crate::verdict::{Failure, FailureClass};
+
+/// How a delivery ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Acknowledged after its outputs were confirmed.
+    Done,
+    /// Acknowledged; a plugin finished it on purpose without a result.
+    Dropped,
+    /// Acknowledged without running: its outputs were already safe.
+    Duplicate,
+    /// Nacked into the queue's dead-letter exchange.
+    DeadLettered,
+    /// Copied to a dead-letter exchange with its reason, then acknowledged.
+    Annotated,
+    /// Failed and acknowledged, as the config asks.
+    Discarded,
+    /// Copied to a retry queue, then acknowledged.
+    Retried,
+    /// Given back to the queue.
+    Released,
+}
+
+/// The metrics of one pipeline. Cheap to clone; callable from any thread.
+#[derive(Clone, Debug)]
+pub struct PipelineMetrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: String,
+    received: Counter,
+    redelivered: Counter,
+    settled: [Counter; Outcome::ALL.len()],
+    in_flight: Gauge,
+    latency: Histogram,
+    published: Counter,
+    confirms: Histogram,
+    rewound: Counter,
+    id_conflicts: Counter,
+    receipts_dropped: Counter,
+    reports_unsent: Counter,
+    state_keys: Gauge,
+    state_bytes: Gauge,
+    paused: Gauge,
+    paused_why: Mutex<Option<String>>,
+    failures: Bounded<FailureKey, Counter>,
+    failure_family: Family<Labels, Counter>,
+    failure_lines: Throttle,
+    emitted: Bounded<String, Counter>,
+    emitted_family: Family<Labels, Counter>,
+    refused: Bounded<String, Counter>,
+    refused_family: Family<Labels, Counter>,
+    plugins: Bounded<String, Plugin>,
+    plugin_families: PluginFamilies,
+}
+
+/// Class, code, plugin.
+type FailureKey = (FailureClass, String, String);
+
+#[derive(Clone, Debug)]
+struct Plugin {
+    calls: Histogram,
+    messages: Counter,
+    memory: Gauge,
+    replaced: [Counter; FailureClass::ALL.len()],
+}
+
+#[derive(Debug)]
+struct PluginFamilies {
+    calls: Family<Labels, Histogram>,
+    messages: Family<Labels, Counter>,
+    memory: Family<Labels, Gauge>,
+    replaced: Family<Labels, Counter>,
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// Every outcome, in the order of their declaration.
+    pub const ALL: [Self; 8] = [
+        Self::Done,
+        Self::Dropped,
+        Self::Duplicate,
+        Self::DeadLettered,
+        Self::Annotated,
+        Self::Discarded,
+        Self::Retried,
+        Self::Released,
+    ];
+
+    /// The label's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Dropped => "dropped",
+            Self::Duplicate => "duplicate",
+            Self::DeadLettered => "dead_lettered",
+            Self::Annotated => "annotated",
+            Self::Discarded => "discarded",
+            Self::Retried => "retried",
+            Self::Released => "released",
+        }
+    }
+}
+
+// === impl PipelineMetrics ===
+
+impl PipelineMetrics {
+    pub(super) fn new(name: &str, families: &Families) -> Self {
+        let labels: Labels = vec![("pipeline", name.to_owned())];
+        let counter = |family: &Family<Labels, Counter>| family.get_or_create_owned(&labels);
+        let gauge = |family: &Family<Labels, Gauge>| family.get_or_create_owned(&labels);
+        Self(Arc::new(Inner {
+            name: name.to_owned(),
+            received: counter(&families.received),
+            redelivered: counter(&families.redelivered),
+            settled: Outcome::ALL.map(|outcome| {
+                families.settled.get_or_create_owned(&with(name, "outcome", outcome.as_str()))
+            }),
+            in_flight: gauge(&families.in_flight),
+            latency: families.latency.get_or_create_owned(&labels),
+            published: counter(&families.published),
+            confirms: families.confirms.get_or_create_owned(&labels),
+            rewound: counter(&families.rewound),
+            id_conflicts: counter(&families.id_conflicts),
+            receipts_dropped: counter(&families.receipts_dropped),
+            reports_unsent: counter(&families.reports_unsent),
+            state_keys: gauge(&families.state_keys),
+            state_bytes: gauge(&families.state_bytes),
+            paused: gauge(&families.paused),
+            paused_why: Mutex::default(),
+            failures: Bounded::new(limits::FAILURE_SERIES_MAX),
+            failure_family: families.failures.clone(),
+            failure_lines: Throttle::new(limits::FAILURE_LOG_LINES_PER_S),
+            emitted: Bounded::new(limits::NAME_SERIES_MAX),
+            emitted_family: families.emissions.clone(),
+            refused: Bounded::new(limits::NAME_SERIES_MAX),
+            refused_family: families.publishes_refused.clone(),
+            plugins: Bounded::new(limits::NAME_SERIES_MAX),
+            plugin_families: PluginFamilies {
+                calls: families.calls.clone(),
+                messages: families.called_messages.clone(),
+                memory: families.plugin_memory.clone(),
+                replaced: families.instances_replaced.clone(),
+            },
+        }))
+    }
+
+    /// A delivery came.
+    pub fn received(&self, redelivered: bool) {
+        self.0.received.inc();
+        if redelivered {
+            self.0.redelivered.inc();
+        }
+    }
+
+    /// A delivery was settled.
+    pub fn settled(&self, outcome: Outcome) {
+        self.0.settled[outcome as usize].inc();
+    }
+
+    /// From a message's delivery to its settlement.
+    pub fn processed_latency(&self, duration: Duration) {
+        self.0.latency.observe(duration);
+    }
+
+    /// A message failed: counted by class, code and plugin, and logged, at most a few times a second.
+    pub fn failed(&self, failure: &Failure) {
+        let plugin = failure.stage.as_ref().map_or("", |stage| stage.plugin.as_str());
+        let key = (failure.class, code_label(&failure.code), plugin.to_owned());
+        let overflow = || (failure.class, OTHER.to_owned(), plugin.to_owned());
+        let counter = self.0.failures.get(&key, overflow, |(class, code, plugin)| {
+            let mut labels = with(&self.0.name, "class", class.as_str());
+            labels.extend([("code", code.clone()), ("plugin", plugin.clone())]);
+            self.0.failure_family.get_or_create_owned(&labels)
+        });
+        counter.inc();
+        let Some(suppressed) = self.0.failure_lines.admit(Instant::now()) else { return };
+        tracing::warn!(
+            pipeline = self.0.name,
+            class = failure.class.as_str(),
+            code = clipped(&failure.code, limits::FAILURE_CODE_BYTES),
+            stage = failure.stage.as_ref().map(|stage| stage.index),
+            plugin = failure.stage.as_ref().map(|stage| stage.plugin.as_str()),
+            suppressed = (suppressed > 0).then_some(suppressed),
+            text = clipped(&failure.text, limits::FAILURE_TEXT_BYTES),
+            "message failed"
+        );
+    }
+
+    /// A plugin put a message on that output.
+    pub fn emitted(&self, output: &str) {
+        let make = |output: &String| {
+            self.0.emitted_family.get_or_create_owned(&with(&self.0.name, "output", output))
+        };
+        self.0.emitted.get(output, other, make).inc();
+    }
+
+    /// A plugin's `process` call returned.
+    pub fn called(&self, plugin: &str, messages: usize, wall: Duration, memory_bytes: usize) {
+        let plugin = self.plugin(plugin);
+        plugin.calls.observe(wall);
+        plugin.messages.inc_by(messages as u64);
+        plugin.memory.set(i64::try_from(memory_bytes).unwrap_or(i64::MAX));
+    }
+
+    /// An instance was thrown away after a failed call.
+    pub fn instance_replaced(&self, plugin: &str, class: FailureClass) {
+        self.plugin(plugin).replaced[class as usize].inc();
+    }
+
+    /// A group of messages was published and every outcome is known.
+    pub fn published(&self, messages: usize, elapsed: Duration) {
+        self.0.published.inc_by(messages as u64);
+        self.0.confirms.observe(elapsed);
+    }
+
+    /// A publish wasn't accepted. Reasons are a small closed set.
+    pub fn publish_refused(&self, reason: &'static str) {
+        let make = |reason: &String| {
+            self.0.refused_family.get_or_create_owned(&with(&self.0.name, "reason", reason))
+        };
+        self.0.refused.get(reason, other, make).inc();
+    }
+
+    /// Messages run again after a failure of their key.
+    pub fn rewound(&self, messages: usize) {
+        self.0.rewound.inc_by(messages as u64);
+    }
+
+    /// A message had a known id and another body.
+    pub fn id_conflict(&self) {
+        self.0.id_conflicts.inc();
+    }
+
+    /// A delivery was released because nothing settled it: a bug.
+    pub fn receipt_dropped(&self) {
+        self.0.receipts_dropped.inc();
+    }
+
+    /// A failure report wasn't confirmed in time.
+    pub fn report_unsent(&self) {
+        self.0.reports_unsent.inc();
+    }
+
+    /// More, or fewer, deliveries are in hand.
+    pub fn in_flight(&self, delta: i64) {
+        self.0.in_flight.inc_by(delta);
+    }
+
+    /// More, or fewer, keys have state, of so many bytes more or less.
+    pub fn state_keys(&self, delta: i64, bytes: i64) {
+        self.0.state_keys.inc_by(delta);
+        self.0.state_bytes.inc_by(bytes);
+    }
+
+    /// The pipeline takes no deliveries because of this, or takes them again. Logged where it changes.
+    pub fn paused(&self, why: Option<&str>) {
+        let mut current = self.0.paused_why.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.as_deref() == why {
+            return;
+        }
+        self.0.paused.set(why.is_some().into());
+        *current = why.map(str::to_owned);
+        let pipeline = &self.0.name;
+        match why {
+            Some(why) => tracing::warn!(pipeline, why, "pipeline paused"),
+            None => tracing::info!(pipeline, "pipeline goes on"),
+        }
+    }
+
+    /// The figures now.
+    #[must_use]
+    pub fn snapshot(&self) -> PipelineSnapshot {
+        let it = &*self.0;
+        let settled = |outcome: Outcome| it.settled[outcome as usize].get();
+        let plugins: BTreeMap<_, _> =
+            it.plugins.all().into_iter().map(|(name, p)| (name, p.snapshot())).collect();
+        let mut failures = BTreeMap::new();
+        for ((class, code, _), count) in it.failures.all() {
+            *failures.entry((class, code)).or_default() += count.get();
+        }
+        PipelineSnapshot {
+            name: it.name.clone(),
+            received: it.received.get(),
+            redelivered: it.redelivered.get(),
+            done: settled(Outcome::Done),
+            dropped: settled(Outcome::Dropped),
+            duplicates: settled(Outcome::Duplicate),
+            dead_lettered: settled(Outcome::DeadLettered),
+            annotated: settled(Outcome::Annotated),
+            discarded: settled(Outcome::Discarded),
+            retried: settled(Outcome::Retried),
+            released: settled(Outcome::Released),
+            in_flight: it.in_flight.get(),
+            failures,
+            emitted: it.emitted.all().into_iter().map(|(name, c)| (name, c.get())).collect(),
+            batches: plugins.values().map(|p| p.calls).sum(),
+            messages_called: plugins.values().map(|p| p.messages).sum(),
+            call_seconds: plugins.values().map(|p| p.call_seconds).sum(),
+            plugins,
+            published: it.published.get(),
+            publishes_refused: it.refused.all().iter().map(|(_, c)| c.get()).sum(),
+            rewound: it.rewound.get(),
+            id_conflicts: it.id_conflicts.get(),
+            receipts_dropped: it.receipts_dropped.get(),
+            reports_unsent: it.reports_unsent.get(),
+            state_keys: it.state_keys.get(),
+            state_bytes: it.state_bytes.get(),
+            paused: it.paused_why.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            latency_p50_s: it.latency.quantile_s(0.5),
+            latency_p99_s: it.latency.quantile_s(0.99),
+        }
+    }
+
+    fn plugin(&self, name: &str) -> Plugin {
+        self.0.plugins.get(name, other, |name| {
+            let families = &self.0.plugin_families;
+            let labels = with(&self.0.name, "plugin", name);
+            Plugin {
+                calls: families.calls.get_or_create_owned(&labels),
+                messages: families.messages.get_or_create_owned(&labels),
+                memory: families.memory.get_or_create_owned(&labels),
+                replaced: FailureClass::ALL.map(|class| {
+                    let mut labels = labels.clone();
+                    labels.push(("class", class.as_str().to_owned()));
+                    families.replaced.get_or_create_owned(&labels)
+                }),
+            }
+        })
+    }
+}
+
+// === impl Plugin ===
+
+impl Plugin {
+    fn snapshot(&self) -> PluginSnapshot {
+        PluginSnapshot {
+            calls: self.calls.count(),
+            messages: self.messages.get(),
+            call_seconds: self.calls.sum_s(),
+            memory_bytes: self.memory.get(),
+            instances_replaced: self.replaced.iter().map(Counter::get).sum(),
+        }
+    }
+}
+
+/// What is past a bound is counted under this name.
+const OTHER: &str = "other";
+
+fn other() -> String {
+    OTHER.to_owned()
+}
+
+fn with(pipeline: &str, name: &'static str, value: &str) -> Labels {
+    vec![("pipeline", pipeline.to_owned()), (name, value.to_owned())]
+}
+
+/// A plugin's code as a label: short, and of characters that need no quoting anywhere.
+fn code_label(code: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "_-.:".contains(c) { c } else { '_' };
+    code.chars().take(limits::FAILURE_CODE_BYTES).map(plain).collect()
+}

@@ -1,0 +1,42 @@
+//! Keeps a kind of log line from drowning the log.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Lets a number of lines through per second and counts the rest.
+#[derive(Debug)]
+pub(super) struct Throttle {
+    per_s: u32,
+    window: Mutex<Window>,
+}
+
+#[derive(Debug)]
+struct Window {
+    since: Instant,
+    lines: u32,
+    suppressed: u64,
+}
+
+// === impl Throttle ===
+
+impl Throttle {
+    pub(super) fn new(per_s: u32) -> Self {
+        let window = Window { since: Instant::now(), lines: 0, suppressed: 0 };
+        Self { per_s, window: Mutex::new(window) }
+    }
+
+    /// Whether a line may go out now; if so, how many were held back since the last one.
+    pub(super) fn admit(&self, now: Instant) -> Option<u64> {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_duration_since(window.since) >= Duration::from_secs(1) {
+            window.since = now;
+            window.lines = 0;
+        }
+        if window.lines >= self.per_s {
+            window.suppressed += 1;
+            return None;
+        }
+        window.lines += 1;
+        Some(std::mem::take(&mut window.suppressed))
+    }
+}
