@@ -1,2 +1,216 @@
 //! What a config needs on its brokers, as declarations: its own exchanges, queues and bindings, and
 //! the host's retry and failure objects.
+//!
+//! [`plan`] says what is needed, [`apply`] makes or compares it, [`definitions`] and
+//! [`permissions`] hand it to whoever may do what the host may not, [`findings`] says what is
+//! unwise about it. Nothing here consumes or publishes.
+
+mod queue;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::broker::{
+    BindingDeclaration, Declaration, Destination, ExchangeDeclaration, QueueDeclaration,
+};
+use crate::config::{Binding, Config, DeadLetter, Exchange, ExchangeKind, Pipeline, Queue, Retry};
+use crate::limits;
+use crate::message::Table;
+
+/// A broker's name in the config.
+pub type BrokerName = String;
+
+/// What delay queues are called, before the work queue's name and the rung.
+const RETRY_PREFIX: &str = "sluicegate.retry.";
+
+/// What one broker needs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Declared once, for everybody: exchanges, then queues, then bindings; the bindings of
+    /// dead-letter and alternate exchanges before those that let messages in.
+    pub shared: Vec<Declaration>,
+    /// By queue name in the config: exclusive and server-named queues with their bindings, which a
+    /// consumer declares on its own connection
+    /// ([`ConsumeRequest::declare`](crate::broker::ConsumeRequest)).
+    pub connection: BTreeMap<String, Vec<Declaration>>,
+}
+
+/// What each broker of the config needs. Every broker has a plan, if an empty one.
+#[must_use]
+pub fn plan(config: &Config) -> BTreeMap<BrokerName, Plan> {
+    let brokers = config.brokers.keys();
+    brokers.map(|name| (name.clone(), Draft::of(config, name).finish(config, name))).collect()
+}
+
+/// The queue where a failed message of `work_queue` waits for `rung` before it returns.
+///
+/// At most 255 bytes: a longer name is cut and made unique by its digest.
+#[must_use]
+pub fn delay_queue(work_queue: &str, rung: Duration) -> String {
+    let whole = format!("{RETRY_PREFIX}{work_queue}.{}", rung.as_millis());
+    if whole.len() <= limits::SHORT_STRING_BYTES {
+        return whole;
+    }
+    let digest = blake3::hash(work_queue.as_bytes()).to_hex();
+    let tail = format!("~{}.{}", &digest[..16], rung.as_millis());
+    let room = limits::SHORT_STRING_BYTES - RETRY_PREFIX.len() - tail.len();
+    let kept = (0..=room).rev().find(|&at| work_queue.is_char_boundary(at)).unwrap_or(0);
+    format!("{RETRY_PREFIX}{}{tail}", &work_queue[..kept])
+}
+
+/// The rungs that need a delay queue: all of them where anything is tried again, because a plugin
+/// may ask for any delay.
+#[must_use]
+pub fn rungs_used(retry: &Retry) -> &[Duration] {
+    if retry.attempts.values().any(|&attempts| attempts > 1) { &retry.rungs } else { &[] }
+}
+
+/// Whether the queue belongs to one connection, so that only its consumer can declare it, and no
+/// delayed message could find its way back.
+#[must_use]
+pub fn is_private(queue: &Queue) -> bool {
+    queue.server_named || queue.exclusive
+}
+
+/// The queue that a pipeline consumes, where the config has it.
+pub(crate) fn queue_of<'a>(config: &'a Config, pipeline: &Pipeline) -> Option<&'a Queue> {
+    config.queues.iter().find(|q| q.name == pipeline.queue && q.broker == pipeline.broker)
+}
+
+/// One broker's objects by kind, on their way to an ordered plan.
+#[derive(Default)]
+struct Draft {
+    exchanges: Vec<ExchangeDeclaration>,
+    queues: Vec<QueueDeclaration>,
+    bindings: Vec<BindingDeclaration>,
+    connection: BTreeMap<String, Vec<Declaration>>,
+}
+
+impl Draft {
+    fn of(config: &Config, broker: &str) -> Self {
+        let mut draft = Self::default();
+        for exchange in config.exchanges.iter().filter(|e| e.broker == broker) {
+            draft.exchange(exchange);
+        }
+        for queue in config.queues.iter().filter(|q| q.broker == broker) {
+            draft.queue(queue);
+        }
+        for pipeline in config.pipelines.iter().filter(|p| p.broker == broker) {
+            draft.retries(config, pipeline);
+        }
+        if config.pipelines.iter().any(|p| p.broker == broker) {
+            draft.failures(config);
+        }
+        draft
+    }
+
+    fn exchange(&mut self, exchange: &Exchange) {
+        let mut arguments = Table::default();
+        if let Some(alternate) = &exchange.alternate {
+            arguments.set(queue::ALTERNATE_EXCHANGE, alternate.as_str());
+        }
+        for (name, value) in exchange.arguments.iter() {
+            arguments.set(name, value.clone());
+        }
+        self.exchanges.push(ExchangeDeclaration {
+            name: exchange.name.clone(),
+            kind: exchange.kind,
+            durable: exchange.durable,
+            auto_delete: exchange.auto_delete,
+            internal: exchange.internal,
+            arguments,
+        });
+        let destination = Destination::Exchange(exchange.name.clone());
+        self.bindings.extend(exchange.bind.iter().map(|b| binding(b, destination.clone())));
+    }
+
+    fn queue(&mut self, queue: &Queue) {
+        let declaration = queue::declaration(queue);
+        let destination = Destination::Queue(declaration.name.clone());
+        let bindings = queue.bind.iter().map(|b| binding(b, destination.clone()));
+        if is_private(queue) {
+            let mut own = vec![Declaration::Queue(declaration)];
+            own.extend(bindings.map(Declaration::Binding));
+            self.connection.insert(queue.name.clone(), own);
+        } else {
+            self.bindings.extend(bindings);
+            self.queues.push(declaration);
+        }
+    }
+
+    /// Delay queues need no binding: copies reach them, and leave them, by the default exchange.
+    fn retries(&mut self, config: &Config, pipeline: &Pipeline) {
+        let Some(work) = queue_of(config, pipeline).filter(|q| !is_private(q)) else { return };
+        for &rung in rungs_used(&pipeline.retry) {
+            let delay = queue::delay(work, rung);
+            if !self.has_queue(&delay.name) {
+                self.queues.push(delay);
+            }
+        }
+    }
+
+    /// An exchange or queue of that name in the config is the operator's own and is left alone.
+    fn failures(&mut self, config: &Config) {
+        let name = &config.failures.exchange;
+        if !self.exchanges.iter().any(|e| e.name == *name) {
+            self.exchanges.push(ExchangeDeclaration {
+                name: name.clone(),
+                kind: ExchangeKind::Topic,
+                durable: true,
+                auto_delete: false,
+                internal: false,
+                arguments: Table::default(),
+            });
+        }
+        if !self.has_queue(name) {
+            self.queues.push(queue::failures(&config.failures));
+            self.bindings.push(BindingDeclaration {
+                source: name.clone(),
+                destination: Destination::Queue(name.clone()),
+                key: "#".to_owned(),
+                arguments: Table::default(),
+            });
+        }
+    }
+
+    fn has_queue(&self, name: &str) -> bool {
+        self.queues.iter().any(|q| q.name == name)
+    }
+
+    fn finish(mut self, config: &Config, broker: &str) -> Plan {
+        let catchers = catchers(config, broker);
+        self.bindings.sort_by_key(|b| !catchers.contains(b.source.as_str()));
+        let exchanges = self.exchanges.into_iter().map(Declaration::Exchange);
+        let queues = self.queues.into_iter().map(Declaration::Queue);
+        let bindings = self.bindings.into_iter().map(Declaration::Binding);
+        Plan {
+            shared: exchanges.chain(queues).chain(bindings).collect(),
+            connection: self.connection,
+        }
+    }
+}
+
+/// Exchanges that catch what goes wrong elsewhere: they must have their queues first.
+fn catchers<'a>(config: &'a Config, broker: &str) -> BTreeSet<&'a str> {
+    let dead =
+        config.queues.iter().filter(|q| q.broker == broker).filter_map(|q| match &q.dead_letter {
+            DeadLetter::To(target) => Some(target.exchange.as_str()),
+            DeadLetter::Unset | DeadLetter::Policy | DeadLetter::Discard => None,
+        });
+    let exchanges = config.exchanges.iter().filter(|e| e.broker == broker);
+    let alternates = exchanges.filter_map(|e| e.alternate.as_deref());
+    let failures = std::iter::once(config.failures.exchange.as_str());
+    dead.chain(alternates).chain(failures).collect()
+}
+
+fn binding(binding: &Binding, destination: Destination) -> BindingDeclaration {
+    BindingDeclaration {
+        source: binding.exchange.clone(),
+        destination,
+        key: binding.key.clone(),
+        arguments: binding.arguments.clone(),
+    }
+}
