@@ -1,1 +1,10 @@
-//! Tests live in `all/`.
+//! Whole-system tests; see `all/`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests say what went wrong by panicking"
+)]
+
+mod amqp;
+mod rabbit;

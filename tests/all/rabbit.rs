@@ -1,0 +1,346 @@
+//! A real RabbitMQ for the tests: a node of their own on free ports of the loopback address, with
+//! its own folder, gone when the test process is gone, however that ends.
+//!
+//! [`node`] is shared by a test process; a test that stops, kills or throttles its broker takes one
+//! for itself with [`RabbitNode::start_fresh`]. A small shell watches over each node: it ends the
+//! node, its `epmd` and its folder as soon as its standard input closes, which the kernel sees to
+//! even when the tests are killed.
+
+#![allow(dead_code, reason = "a fixture: not every test uses every part")]
+
+use std::env;
+use std::fs;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lapin::options::{BasicGetOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection, ConnectionProperties, message::BasicGetMessage};
+
+/// How long a node may take to start on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often its port is tried meanwhile.
+const POLL: Duration = Duration::from_millis(50);
+/// Attempts to find ports that nobody else takes in the meantime.
+const PORT_ATTEMPTS: usize = 3;
+
+/// The whole life of a node. Reads one word: `stop` ends it gently, `kill` at once, and the end of
+/// the input at once with its folder.
+const WATCH: &str = r#"
+epmd -port "$ERL_EPMD_PORT" -address 127.0.0.1 >/dev/null 2>&1 &
+epmd=$!
+i=0
+while [ $i -lt 200 ] && ! epmd -port "$ERL_EPMD_PORT" -names >/dev/null 2>&1; do
+    i=$((i + 1)); sleep 0.05
+done
+"$RABBITMQ_SERVER" >"$NODE_DIR/out.log" 2>&1 </dev/null &
+node=$!
+read -r word
+if [ "$word" = stop ]; then kill -TERM $node; else kill -KILL $node; fi
+wait $node 2>/dev/null
+kill -KILL $epmd
+if [ -z "$word" ]; then rm -rf "$NODE_DIR"; fi
+"#;
+
+/// A RabbitMQ node that belongs to this process.
+pub(crate) struct RabbitNode {
+    port: u16,
+    epmd_port: u16,
+    dist_port: u16,
+    name: String,
+    dir: PathBuf,
+    watch: Mutex<Option<Child>>,
+}
+
+/// A connection of plain lapin with a channel, to look at the broker from outside.
+pub(crate) struct Raw {
+    /// Kept: the channel lives as long as its connection.
+    pub(crate) connection: Connection,
+    /// The channel.
+    pub(crate) channel: Channel,
+}
+
+/// The node that this process's tests share. The first caller waits for it to start.
+pub(crate) fn node() -> &'static RabbitNode {
+    static NODE: OnceLock<RabbitNode> = OnceLock::new();
+    NODE.get_or_init(RabbitNode::start_fresh)
+}
+
+/// A name that no other test of this process has.
+pub(crate) fn unique(what: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{what}.{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+// === impl RabbitNode ===
+
+impl RabbitNode {
+    /// A node for one test alone. Ends when dropped.
+    pub(crate) fn start_fresh() -> Self {
+        let server = find("rabbitmq-server", "SLUICEGATE_RABBITMQ_SERVER").unwrap_or_else(|| {
+            panic!(
+                "no rabbitmq-server in PATH, /usr/lib/rabbitmq/bin or /usr/sbin. These tests run \
+                 against a real RabbitMQ: `cargo xtask test` sets one up, or install the package \
+                 rabbitmq-server, or set SLUICEGATE_RABBITMQ_SERVER to its path"
+            )
+        });
+        for attempt in 1..=PORT_ATTEMPTS {
+            let node = Self::prepare();
+            node.spawn(&server);
+            match node.await_ready() {
+                Ok(()) => return node,
+                Err(why) if attempt == PORT_ATTEMPTS => panic!("RabbitMQ didn't start: {why}"),
+                Err(_) => {}
+            }
+        }
+        unreachable!("the last attempt returns or panics")
+    }
+
+    /// Its address with the credentials of its only user.
+    pub(crate) fn url(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// Its address without credentials.
+    pub(crate) fn bare_url(&self) -> String {
+        format!("amqp://127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// Stops it as an operator would; its queues stay on disk.
+    pub(crate) fn stop(&self) {
+        self.end("stop\n");
+    }
+
+    /// Kills it like a power loss; its queues stay on disk.
+    pub(crate) fn kill9(&self) {
+        self.end("kill\n");
+    }
+
+    /// Starts it again on the same ports after [`RabbitNode::stop`] or [`RabbitNode::kill9`].
+    pub(crate) fn restart(&self) {
+        let server = find("rabbitmq-server", "SLUICEGATE_RABBITMQ_SERVER")
+            .unwrap_or_else(|| panic!("rabbitmq-server was there a moment ago"));
+        self.spawn(&server);
+        self.await_ready().unwrap_or_else(|why| panic!("RabbitMQ didn't start again: {why}"));
+    }
+
+    /// Runs `rabbitmqctl` on it and returns its output. Takes a second or two.
+    pub(crate) fn ctl(&self, args: &[&str]) -> String {
+        let output = self.try_ctl(args);
+        assert!(
+            output.status.success(),
+            "rabbitmqctl {args:?}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// A plain lapin connection and channel.
+    pub(crate) async fn raw(&self) -> Raw {
+        let connection = Connection::connect(&self.url(), ConnectionProperties::default())
+            .await
+            .unwrap_or_else(|e| panic!("plain connection to the test node: {e}"));
+        let channel = connection
+            .create_channel()
+            .await
+            .unwrap_or_else(|e| panic!("channel on the test node: {e}"));
+        Raw { connection, channel }
+    }
+
+    fn prepare() -> Self {
+        let [port, epmd_port, dist_port] = free_ports();
+        let dir = tempfile::Builder::new()
+            .prefix("sluicegate-rabbit-")
+            .tempdir()
+            .unwrap_or_else(|e| panic!("a folder for the test node: {e}"))
+            .keep();
+        let name = format!("sluicegate-{}-{port}@localhost", std::process::id());
+        let config = format!(
+            "listeners.tcp.default = 127.0.0.1:{port}\n\
+             disk_free_limit.absolute = 50MB\n\
+             log.console = false\n\
+             log.file.level = warning\n\
+             vm_memory_high_watermark.relative = 0.8\n"
+        );
+        fs::write(dir.join("rabbitmq.conf"), config)
+            .and_then(|()| fs::write(dir.join("enabled_plugins"), "[].\n"))
+            .unwrap_or_else(|e| panic!("the test node's config: {e}"));
+        Self { port, epmd_port, dist_port, name, dir, watch: Mutex::new(None) }
+    }
+
+    fn spawn(&self, server: &Path) {
+        use std::os::unix::process::CommandExt as _;
+        let mut command = Command::new("sh");
+        command.args(["-c", WATCH]).env("RABBITMQ_SERVER", server).env("NODE_DIR", &self.dir);
+        self.environment(&mut command);
+        // A group of its own: an interrupt at the terminal must not kill the watch before the node.
+        let child = command
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|e| panic!("sh for the test node: {e}"));
+        *self.watch() = Some(child);
+    }
+
+    fn environment(&self, command: &mut Command) {
+        command
+            .env("HOME", &self.dir)
+            .env("ERL_EPMD_PORT", self.epmd_port.to_string())
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("RUNNING_UNDER_SYSTEMD", "1")
+            .env("RABBITMQ_NODENAME", &self.name)
+            .env("RABBITMQ_DIST_PORT", self.dist_port.to_string())
+            .env("RABBITMQ_MNESIA_BASE", self.dir.join("mnesia"))
+            .env("RABBITMQ_LOG_BASE", self.dir.join("log"))
+            .env("RABBITMQ_PID_FILE", self.dir.join("pid"))
+            .env("RABBITMQ_GENERATED_CONFIG_DIR", self.dir.join("generated"))
+            .env("RABBITMQ_CONFIG_FILE", self.dir.join("rabbitmq.conf"))
+            .env("RABBITMQ_ADVANCED_CONFIG_FILE", self.dir.join("advanced.config"))
+            .env("RABBITMQ_CONF_ENV_FILE", self.dir.join("rabbitmq-env.conf"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", self.dir.join("enabled_plugins"))
+            .env(
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+                "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none",
+            );
+    }
+
+    fn await_ready(&self) -> Result<(), String> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        while Instant::now() < deadline {
+            if greets(self.address()) {
+                return Ok(());
+            }
+            let ended = self.dir.join("out.log").metadata().is_ok_and(|m| m.len() > 0)
+                && fs::read_to_string(self.dir.join("out.log"))
+                    .is_ok_and(|log| log.contains("BOOT FAILED") || log.contains("eaddrinuse"));
+            if ended {
+                break;
+            }
+            thread::sleep(POLL);
+        }
+        let log = fs::read_to_string(self.dir.join("out.log")).unwrap_or_default();
+        self.end("kill\n");
+        Err(format!("no answer at {} after {START_TIMEOUT:?}; it said: {log}", self.address()))
+    }
+
+    fn try_ctl(&self, args: &[&str]) -> Output {
+        let ctl = find("rabbitmqctl", "SLUICEGATE_RABBITMQCTL")
+            .unwrap_or_else(|| panic!("no rabbitmqctl beside rabbitmq-server"));
+        let mut command = Command::new(ctl);
+        self.environment(&mut command);
+        command
+            .args(["--node", &self.name])
+            .args(args)
+            .output()
+            .unwrap_or_else(|e| panic!("rabbitmqctl: {e}"))
+    }
+
+    fn end(&self, word: &str) {
+        let Some(mut child) = self.watch().take() else { return };
+        if let Some(mut input) = child.stdin.take() {
+            // A watch that is already gone has ended the node.
+            let _gone = input.write_all(word.as_bytes());
+        }
+        let _status = child.wait();
+    }
+
+    fn watch(&self) -> MutexGuard<'_, Option<Child>> {
+        self.watch.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Drop for RabbitNode {
+    fn drop(&mut self) {
+        self.end("");
+        let _gone = fs::remove_dir_all(&self.dir);
+    }
+}
+
+// === impl Raw ===
+
+impl Raw {
+    /// Ready messages of a queue, by passive declare.
+    pub(crate) async fn depth(&self, queue: &str) -> u32 {
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        self.channel
+            .queue_declare(queue.into(), options, FieldTable::default())
+            .await
+            .unwrap_or_else(|e| panic!("depth of {queue}: {e}"))
+            .message_count()
+    }
+
+    /// Waits, boundedly, until the queue holds that many ready messages.
+    pub(crate) async fn await_depth(&self, queue: &str, wanted: u32) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let depth = self.depth(queue).await;
+            if depth == wanted {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{queue} holds {depth}, not {wanted}");
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Takes one message, acknowledged; `None` from an empty queue.
+    pub(crate) async fn get(&self, queue: &str) -> Option<BasicGetMessage> {
+        self.channel
+            .basic_get(queue.into(), BasicGetOptions { no_ack: true })
+            .await
+            .unwrap_or_else(|e| panic!("get from {queue}: {e}"))
+    }
+}
+
+/// Ports that were free a moment ago; held together so that they differ.
+fn free_ports<const N: usize>() -> [u16; N] {
+    let held: [TcpListener; N] = std::array::from_fn(|_| {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap_or_else(|e| panic!("a free port: {e}"))
+    });
+    held.map(|listener| {
+        listener.local_addr().unwrap_or_else(|e| panic!("the address of a free port: {e}")).port()
+    })
+}
+
+/// Whether something there speaks AMQP: it answers a protocol header with a method frame.
+fn greets(address: SocketAddr) -> bool {
+    use std::io::Read as _;
+    let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) else {
+        return false;
+    };
+    let mut first = [0_u8; 1];
+    stream.set_read_timeout(Some(Duration::from_secs(5))).is_ok()
+        && stream.write_all(b"AMQP\x00\x00\x09\x01").is_ok()
+        && stream.read_exact(&mut first).is_ok()
+        && first[0] == 1
+}
+
+/// A program of RabbitMQ's. Debian's wrappers in `/usr/sbin` change the user, so they come last.
+fn find(program: &str, variable: &str) -> Option<PathBuf> {
+    if let Some(path) = env::var_os(variable) {
+        return Some(path.into());
+    }
+    if let Some(server) = env::var_os("SLUICEGATE_RABBITMQ_SERVER") {
+        let beside = Path::new(&server).with_file_name(program);
+        return beside.is_file().then_some(beside);
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    std::iter::once(PathBuf::from("/usr/lib/rabbitmq/bin"))
+        .chain(env::split_paths(&path))
+        .chain(std::iter::once(PathBuf::from("/usr/sbin")))
+        .map(|folder| folder.join(program))
+        .find(|candidate| candidate.is_file())
+}
