@@ -48,7 +48,7 @@ enum Verb {
     /// Work on plugins
     Plugin(plugin::Args),
     /// Say how a running host is doing
-    Status(control::Args),
+    Status(control::StatusArgs),
     /// Stop consuming on a running host, finish what is in hand, exit
     Drain(control::Args),
     /// Pause a running host's pipeline

@@ -122,3 +122,18 @@ pub const FAILURE_CODE_BYTES: usize = 64;
 pub const NAME_SERIES_MAX: usize = 256;
 /// Failures logged per pipeline and second; more are counted in the next line.
 pub const FAILURE_LOG_LINES_PER_S: u32 = 10;
+
+/// Connections to the HTTP port; further ones wait.
+pub const HTTP_CONNECTIONS: usize = 64;
+/// A connection to the HTTP port ends after this, used or not.
+pub const HTTP_CONNECTION_LIFE: Duration = Duration::from_secs(60);
+/// Conversations on the control socket; further ones wait.
+pub const CONTROL_CONNECTIONS: usize = 16;
+/// One conversation on the control socket.
+pub const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
+/// A request on the control socket.
+pub const CONTROL_REQUEST_BYTES: usize = 4096;
+/// An answer on the control socket.
+pub const CONTROL_ANSWER_BYTES: usize = 16 * MIB;
+/// What HTTP and control clients get to finish in at a shutdown.
+pub const ADMIN_CLOSE: Duration = Duration::from_millis(500);

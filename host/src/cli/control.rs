@@ -1,43 +1,99 @@
 //! `sluicegate status`, `drain`, `pause`, `resume`: verbs that act on a running host.
 
+mod report;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Options of `status` and `drain`.
+use anyhow::{Context, bail};
+
+use crate::admin::client;
+use crate::admin::protocol::{Answer, Request};
+use crate::cli::exit;
+use crate::telemetry::logging::printable;
+
+/// Which host.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The host's control socket [default: where a host of this user, or the system's, puts it]
+    #[arg(long, value_name = "PATH", env = "SLUICEGATE_SOCKET")]
+    socket: Option<PathBuf>,
+}
+
+/// Options of `status`.
+#[derive(Debug, clap::Args)]
+pub struct StatusArgs {
+    /// Print everything as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    host: Args,
+}
 
 /// Options of `pause` and `resume`.
 #[derive(Debug, clap::Args)]
-pub struct PipelineArgs {}
+pub struct PipelineArgs {
+    /// The pipeline's name in the config
+    #[arg(value_name = "PIPELINE")]
+    name: String,
+    #[command(flatten)]
+    host: Args,
+}
 
 /// Says how a running host is doing.
 ///
 /// # Errors
 /// Where no host answers.
-pub async fn status(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not here yet")
+pub async fn status(args: StatusArgs) -> anyhow::Result<ExitCode> {
+    let status = match client::ask(args.host.socket.as_deref(), &Request::Status).await? {
+        Answer::Status { status } => status,
+        Answer::Refused { error } => bail!("{}", printable(&error)),
+        Answer::Done { .. } => bail!("the host answered another question; is it another version?"),
+    };
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&status).context("status as JSON")?);
+    } else {
+        print!("{}", report::render(&status));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Drains a running host.
 ///
 /// # Errors
 /// Where no host answers.
-pub async fn drain(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not here yet")
+pub async fn drain(args: Args) -> anyhow::Result<ExitCode> {
+    command(&args, &Request::Drain).await
 }
 
 /// Pauses a pipeline.
 ///
 /// # Errors
-/// Where no host answers, or it has no such pipeline.
-pub async fn pause(_args: PipelineArgs) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not here yet")
+/// Where no host answers.
+pub async fn pause(args: PipelineArgs) -> anyhow::Result<ExitCode> {
+    command(&args.host, &Request::Pause { pipeline: args.name }).await
 }
 
 /// Resumes a pipeline.
 ///
 /// # Errors
-/// Where no host answers, or it has no such pipeline.
-pub async fn resume(_args: PipelineArgs) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not here yet")
+/// Where no host answers.
+pub async fn resume(args: PipelineArgs) -> anyhow::Result<ExitCode> {
+    command(&args.host, &Request::Resume { pipeline: args.name }).await
+}
+
+async fn command(args: &Args, request: &Request) -> anyhow::Result<ExitCode> {
+    match client::ask(args.socket.as_deref(), request).await? {
+        Answer::Done { message } => {
+            println!("{}", printable(&message));
+            Ok(ExitCode::SUCCESS)
+        }
+        Answer::Refused { error } => {
+            eprintln!("sluicegate: the host refused: {}", printable(&error));
+            Ok(ExitCode::from(exit::FAILURE))
+        }
+        Answer::Status { .. } => {
+            bail!("the host answered another question; is it another version?")
+        }
+    }
 }
