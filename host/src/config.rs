@@ -1,7 +1,28 @@
 //! What the operator means: a config that has passed every check, in the words of the field.
 //!
 //! `config/` turns text into these types and reports every problem with its line. The
-//! rest of the host sees only what is meant, never what was typed.
+//! rest of the host sees only what is meant, never what was typed. [`read`] takes a file, [`parse`]
+//! a text; both answer with everything that is wrong at once, each [`Problem`] with its place and
+//! its remedy.
+
+mod broker;
+mod check;
+mod exchange;
+mod file;
+mod notes;
+mod pipeline;
+mod plugin;
+mod problem;
+mod queue;
+mod redact;
+mod scalar;
+mod section;
+mod service;
+#[cfg(test)]
+mod tests;
+
+pub use file::{load, parse, read};
+pub use problem::{Problem, Severity, Warning, render_all};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -257,7 +278,7 @@ pub struct Binding {
 }
 
 /// A plugin.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Plugin {
     /// Its name in this config.
     pub name: String,
@@ -269,6 +290,19 @@ pub struct Plugin {
     pub config: Vec<u8>,
     /// What it may use.
     pub limits: PluginLimits,
+}
+
+impl fmt::Debug for Plugin {
+    /// Without the plugin's own config, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin")
+            .field("name", &self.name)
+            .field("source", &self.source)
+            .field("sha256", &self.sha256)
+            .field("config", &format_args!("{} bytes", self.config.len()))
+            .field("limits", &self.limits)
+            .finish()
+    }
 }
 
 /// Where a plugin's code is.

@@ -85,6 +85,39 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(15);
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// AMQP heartbeat.
 pub const HEARTBEAT: Duration = Duration::from_secs(20);
+/// Longest AMQP heartbeat: the protocol counts seconds in 16 bits.
+pub const HEARTBEAT_MAX: Duration = Duration::from_secs(65_535);
+
+/// Bytes of a config file.
+pub const CONFIG_FILE_BYTES: u64 = 4 * MIB as u64;
+/// Longest TTL, expiry or delay that RabbitMQ takes: it counts milliseconds in 32 bits.
+pub const BROKER_DURATION_MAX: Duration = Duration::from_millis(u32::MAX as u64);
+/// Longest duration of the host's own that a config may ask for.
+pub const HOST_DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Priorities of a queue past which a config is warned: each costs the broker a queue of its own.
+pub const PRIORITIES_WARN: u8 = 10;
+/// Prefetch on a priority queue past which a config is warned: what is already here isn't overtaken.
+pub const PRIORITY_PREFETCH_WARN: u16 = 100;
+/// Stages of a pipeline.
+pub const PIPELINE_STAGES: usize = 64;
+/// Rungs of a retry ladder, each a queue on the broker.
+pub const RETRY_RUNGS_MAX: usize = 32;
+/// Attempts of a message that a config may ask for.
+pub const RETRY_ATTEMPTS_MAX: u32 = 1000;
+/// Threads that run plugins; more than partitions would idle.
+pub const SHARDS_MAX: usize = PARTITIONS;
+/// Most memory that a config may give one plugin instance: all that a 32-bit guest can address.
+pub const PLUGIN_MEMORY_BYTES_MAX: u64 = 4 << 30;
+/// Longest `call` limit that a config may give a plugin.
+pub const PLUGIN_CALL_MAX: Duration = Duration::from_secs(600);
+/// Longest queue, and most bytes in one, that a config may name: the broker counts in 63 bits.
+pub const QUEUE_LENGTH_MAX: u64 = i64::MAX as u64;
+/// Most identities that a config may have remembered per pipeline and shard.
+pub const IDENTITY_ENTRIES_MAX: usize = 100_000_000;
+/// Most messages that a config may put into one batch.
+pub const BATCH_MESSAGES_MAX: usize = 65_536;
+/// Most bytes of bodies that a config may put into one batch.
+pub const BATCH_BYTES_MAX: u64 = 1 << 30;
 
 /// Redeliveries of a quorum queue that the host declares, unless its config says otherwise.
 pub const DELIVERY_LIMIT: u32 = 100;

@@ -1,0 +1,215 @@
+//! `[broker.NAME]`: how to reach a broker and what the host may do there.
+
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use toml::de::DeValue;
+use url::Url;
+
+use super::section::{Item, Section, quote};
+use super::{Amqp, Broker, BrokerKind, Credentials, Declare, Tls};
+use crate::limits;
+
+const DECLARE: [(&str, Declare); 3] =
+    [("create", Declare::Create), ("verify", Declare::Verify), ("none", Declare::None)];
+
+/// The address of the broker in this process.
+const EMBEDDED: &str = "embedded:";
+
+/// The keys that mean nothing for the embedded broker.
+const AMQP_KEYS: [&str; 6] =
+    ["credentials", "tls", "heartbeat", "version", "management", "definitions"];
+
+/// Reads one broker.
+pub(super) fn read(section: Section<'_>) -> Option<Broker> {
+    let kind = read_kind(&section);
+    let declare = section.choice("declare", &DECLARE).unwrap_or(Declare::Create);
+    section.finish();
+    Some(Broker { kind: kind?, declare })
+}
+
+fn read_kind(section: &Section<'_>) -> Option<BrokerKind> {
+    let remedy =
+        "write `url = \"amqp://HOST:5672/%2f\"`, `urls = [\"…\", \"…\"]` or `url = \"embedded:\"`";
+    let url = section.text("url").map(|text| (section.at("url"), text));
+    let addresses: Vec<(String, String)> = url.into_iter().chain(section.texts("urls")).collect();
+    section.exactly_one(&["url", "urls"], remedy);
+    let mut amqp = Amqp {
+        urls: Vec::new(),
+        credentials: Credentials::Default,
+        tls: section.section("tls").map(read_tls).unwrap_or_default(),
+        heartbeat: section
+            .duration("heartbeat", Duration::ZERO..=limits::HEARTBEAT_MAX)
+            .unwrap_or(limits::HEARTBEAT),
+        version: section.item("version").and_then(|item| read_version(&item)),
+        management: section.item("management").and_then(|item| read_management(&item)),
+        definitions: section.file("definitions"),
+    };
+    let configured = section.item("credentials").and_then(|item| read_credentials(&item));
+    if addresses.iter().any(|(_, text)| text == EMBEDDED) {
+        for key in AMQP_KEYS.into_iter().filter(|key| section.has(key)) {
+            let message = format!("`{key}` means nothing for the embedded broker");
+            section.notes.wrong_key(&section.at(key), message, "take it out");
+        }
+        if let [_, (second, _), ..] = addresses.as_slice() {
+            section.notes.error(second, "the embedded broker has one address", "take this one out");
+        }
+        return Some(BrokerKind::Embedded);
+    }
+    let mut inline = Vec::new();
+    for (path, text) in &addresses {
+        let Some((url, credentials)) = read_url(section, path, text) else { continue };
+        amqp.urls.push(url);
+        inline.extend(credentials.map(|found| (path.as_str(), found)));
+    }
+    amqp.credentials = choose_credentials(section, configured, inline);
+    (!amqp.urls.is_empty()).then_some(BrokerKind::Amqp(amqp))
+}
+
+/// An address without its credentials, and these.
+fn read_url(
+    section: &Section<'_>,
+    path: &str,
+    text: &str,
+) -> Option<(String, Option<(String, String)>)> {
+    let remedy = "write `amqp://HOST:PORT/VHOST`; the default virtual host is `%2f`";
+    let mut url = match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "amqp" | "amqps") => url,
+        Ok(url) => {
+            let message = format!("'{}:' is no scheme of a broker", quote(url.scheme()));
+            let remedy = "write `amqp://…`, `amqps://…` (TLS) or `embedded:`";
+            section.notes.error(path, message, remedy);
+            return None;
+        }
+        Err(error) => {
+            section.notes.error(path, format!("this is no address: {error}"), remedy);
+            return None;
+        }
+    };
+    if url.host_str().is_none_or(str::is_empty) {
+        section.notes.error(path, "this address has no host", remedy);
+        return None;
+    }
+    if url.path().trim_start_matches('/').contains('/') {
+        section.notes.error(
+            path,
+            "the virtual host holds a slash",
+            "write a slash that belongs to the name as `%2f`",
+        );
+        return None;
+    }
+    let decoded = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
+    let password = url.password().map(decoded);
+    let user = decoded(url.username());
+    let credentials =
+        (!user.is_empty() || password.is_some()).then(|| (user, password.unwrap_or_default()));
+    // Neither can fail on an address that has a host.
+    let _ = url.set_password(None);
+    let _ = url.set_username("");
+    Some((url.to_string(), credentials))
+}
+
+fn choose_credentials(
+    section: &Section<'_>,
+    configured: Option<Credentials>,
+    inline: Vec<(&str, (String, String))>,
+) -> Credentials {
+    let stated = section.has("credentials");
+    for (path, _) in &inline {
+        if stated {
+            let message = "this address holds credentials, and so does `credentials`";
+            section.notes.error(path, message, "take them out of the address");
+        } else {
+            section.notes.warn(
+                path,
+                "this address holds a password that everyone who reads the file can see",
+                "move it to a file: `credentials = { file = \"…\" }` with one line `user:password`",
+            );
+        }
+    }
+    for pair in inline.windows(2) {
+        if let [(_, first), (path, second)] = pair
+            && first != second
+        {
+            let remedy = "use the same ones for every address of a broker";
+            section.notes.error(path, "these credentials differ from the first address's", remedy);
+        }
+    }
+    match (configured, inline.into_iter().next()) {
+        (Some(configured), _) => configured,
+        (None, Some((_, (user, password)))) => Credentials::Inline { user, password },
+        (None, None) => Credentials::Default,
+    }
+}
+
+fn read_credentials(item: &Item<'_>) -> Option<Credentials> {
+    let remedy = "write `credentials = { file = \"…\" }` or `credentials = { env = \"NAME\" }`; \
+                  the file, or the variable, holds `user:password`";
+    if !matches!(item.value, DeValue::Table(_)) {
+        item.expected("a table", remedy);
+        return None;
+    }
+    let section = item.section()?;
+    let file = section.file("file").map(Credentials::File);
+    let env = section.text("env");
+    section.exactly_one(&["file", "env"], remedy);
+    let env = env.and_then(|name| {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            let message = "this is no name of an environment variable";
+            section.notes.error(&section.at("env"), message, remedy);
+            return None;
+        }
+        Some(Credentials::Env(name))
+    });
+    section.finish();
+    file.or(env)
+}
+
+fn read_tls(section: Section<'_>) -> Tls {
+    let tls = Tls {
+        ca: section.file("ca"),
+        identity: section.file("identity"),
+        identity_password: section.file("identity_password"),
+    };
+    if tls.identity_password.is_some() && tls.identity.is_none() {
+        let message = "there is a password for an identity, but no identity";
+        section.notes.error(
+            &section.at("identity_password"),
+            message,
+            "add `identity`, a PKCS #12 file",
+        );
+    }
+    section.finish();
+    tls
+}
+
+/// `3.10.8`, as the operator states it.
+fn read_version(item: &Item<'_>) -> Option<String> {
+    let text = item.text()?;
+    let parts: Vec<&str> = text.split('.').collect();
+    let numbers = parts.iter().all(|part| part.parse::<u16>().is_ok());
+    if numbers && matches!(parts.len(), 2 | 3) {
+        return Some(text);
+    }
+    let message = format!("'{}' is no version", quote(&text));
+    item.notes.error(&item.path, message, "write it as RabbitMQ does: \"3.13.7\"");
+    None
+}
+
+/// The management API's address; the broker's own credentials are used there.
+fn read_management(item: &Item<'_>) -> Option<String> {
+    let text = item.text()?;
+    let remedy = "write `http://HOST:15672`";
+    match Url::parse(&text) {
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
+            item.notes.error(&item.path, "the management API speaks HTTP", remedy);
+        }
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            let remedy = "take them out; the broker's own `credentials` are used";
+            item.notes.error(&item.path, "this address holds credentials", remedy);
+        }
+        Ok(url) => return Some(url.as_str().trim_end_matches('/').to_owned()),
+        Err(error) => item.notes.error(&item.path, format!("this is no address: {error}"), remedy),
+    }
+    None
+}

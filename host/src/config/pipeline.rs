@@ -1,0 +1,274 @@
+//! `[[pipeline]]`: a queue's way through plugins.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::exchange::short;
+use super::section::{Item, Section};
+use super::{
+    BatchLimits, IdSource, IdWindow, KeySource, Output, Pipeline, Retry, Stage, Unroutable, When,
+};
+use crate::limits;
+use crate::verdict::FailureClass;
+
+const KEY_REMEDY: &str = "write `key = { header = \"NAME\" }`, `{ routing_key = 1 }` (a word of it, \
+                          from 0), `{ routing_key = true }` or `{ field = \"NAME\" }`";
+
+const ID_REMEDY: &str = "write `id = \"property\"`, \"hash\", \"none\", `{ header = \"NAME\" }` or \
+                         `{ fields = [\"NAME\", …] }`";
+
+/// Reads one pipeline. `broker` is where its queue is unless it says otherwise; empty is where the
+/// queue is found.
+pub(super) fn read(section: Section<'_>) -> Option<Pipeline> {
+    let name = section.required_text("name", "give the pipeline a `name`; metrics carry it");
+    if let Some(name) = &name {
+        short(&section, "name", name);
+    }
+    let queue = section.required_text("queue", "name the queue that it consumes");
+    refuse_no_ack(&section);
+    let (key, key_required) =
+        section.section("key").map_or((None, false), |section| read_key(section));
+    let pipeline = Pipeline {
+        name: name.clone().unwrap_or_default(),
+        queue: queue.unwrap_or_default(),
+        broker: section.text("broker").unwrap_or_default(),
+        key,
+        key_required,
+        id: section.item("id").and_then(|item| read_id(&item)).unwrap_or(IdSource::Property),
+        id_window: read_id_window(section.section("id_window")),
+        stages: read_stages(&section),
+        outputs: read_outputs(&section),
+        prefetch: section.number("prefetch", 1..=u16::MAX).unwrap_or(limits::PREFETCH),
+        batch: read_batch(section.section("batch")),
+        exclusive: section.flag("exclusive", false),
+        retry: read_retry(section.section("retry")),
+    };
+    section.finish();
+    name.map(|_| pipeline)
+}
+
+fn refuse_no_ack(section: &Section<'_>) {
+    if section.has("no_ack") {
+        section.item("no_ack");
+        section.notes.wrong_key(
+            &section.at("no_ack"),
+            "`no_ack` loses messages: the broker forgets each one as it sends it, so nothing can be \
+             retried, dead-lettered or held back",
+            "take it out; acknowledgements are coalesced and cost little",
+        );
+    }
+}
+
+fn read_key(section: Section<'_>) -> (Option<KeySource>, bool) {
+    let required = section.flag("required", false);
+    let header = section.text("header").map(KeySource::Header);
+    let field = section.text("field").map(KeySource::BodyField);
+    let segment = section.item("routing_key").and_then(|item| match item.value {
+        DeValue::Boolean(true) => Some(KeySource::RoutingKey),
+        DeValue::Integer(_) => {
+            item.number(0..=limits::SHORT_STRING_BYTES).map(KeySource::RoutingKeySegment)
+        }
+        _ => {
+            item.expected("the position of a word, or true", KEY_REMEDY);
+            None
+        }
+    });
+    section.exactly_one(&["header", "routing_key", "field"], KEY_REMEDY);
+    section.finish();
+    (header.or(field).or(segment), required)
+}
+
+fn read_id(item: &Item<'_>) -> Option<IdSource> {
+    match item.value {
+        DeValue::String(text) => match text.as_ref() {
+            "property" => Some(IdSource::Property),
+            "hash" => Some(IdSource::Hash),
+            "none" => Some(IdSource::None),
+            _ => {
+                item.notes.error(&item.path, "there is no such identity", ID_REMEDY);
+                None
+            }
+        },
+        DeValue::Table(_) => {
+            let section = item.section()?;
+            let header = section.text("header").map(IdSource::Header);
+            let fields: Vec<String> =
+                section.texts("fields").into_iter().map(|(_, field)| field).collect();
+            section.exactly_one(&["header", "fields"], ID_REMEDY);
+            if section.has("fields") && fields.is_empty() {
+                section.notes.error(&section.at("fields"), "no field is named", ID_REMEDY);
+            }
+            section.finish();
+            header.or((!fields.is_empty()).then_some(IdSource::BodyFields(fields)))
+        }
+        _ => {
+            item.expected("a text or a table", ID_REMEDY);
+            None
+        }
+    }
+}
+
+fn read_id_window(section: Option<Section<'_>>) -> IdWindow {
+    let mut window = IdWindow { age: limits::IDENTITY_WINDOW, entries: limits::IDENTITY_ENTRIES };
+    let Some(section) = section else { return window };
+    let age = section.duration("age", Duration::from_secs(1)..=limits::HOST_DURATION_MAX);
+    window.age = age.unwrap_or(window.age);
+    let entries = section.number("entries", 1..=limits::IDENTITY_ENTRIES_MAX);
+    window.entries = entries.unwrap_or(window.entries);
+    section.finish();
+    window
+}
+
+fn read_stages(section: &Section<'_>) -> Vec<Stage> {
+    let remedy = "write `stages = [\"PLUGIN\", { plugin = \"PLUGIN\", when = { type = \"…\" } }]`";
+    let Some(item) = section.item("stages") else {
+        section.notes.missing(&section.at("stages"), remedy);
+        return Vec::new();
+    };
+    let items = item.list("a list of plugins");
+    if items.is_empty() && matches!(item.value, DeValue::Array(_)) {
+        item.notes.error(&item.path, "there is no stage", remedy);
+    }
+    if items.len() > limits::PIPELINE_STAGES {
+        let message = format!("{} stages are too many", items.len());
+        item.notes.error(&item.path, message, format!("use at most {}", limits::PIPELINE_STAGES));
+    }
+    items.into_iter().filter_map(|item| read_stage(&item, remedy)).collect()
+}
+
+fn read_stage(item: &Item<'_>, remedy: &str) -> Option<Stage> {
+    match item.value {
+        DeValue::String(plugin) => Some(Stage { plugin: plugin.to_string(), when: None }),
+        DeValue::Table(_) => {
+            let section = item.section()?;
+            let plugin = section.required_text("plugin", remedy);
+            let when = section.section("when").map(read_when);
+            section.finish();
+            // A stage without its plugin keeps its place, so that positions stay those of the file.
+            Some(Stage { plugin: plugin.unwrap_or_default(), when })
+        }
+        _ => {
+            item.expected("a plugin's name, or a table", remedy);
+            Some(Stage { plugin: String::new(), when: None })
+        }
+    }
+}
+
+fn read_when(section: Section<'_>) -> When {
+    let header = section.item("header").and_then(|item| match item.value {
+        DeValue::String(name) => Some((name.to_string(), None)),
+        DeValue::Table(_) => {
+            let section = item.section()?;
+            let name = section.required_text("name", "name the header");
+            let value = section.text("value").filter(|value| !value.is_empty());
+            section.finish();
+            Some((name?, value))
+        }
+        _ => {
+            let remedy =
+                "write `header = \"NAME\"`, or `header = { name = \"NAME\", value = \"TEXT\" }`";
+            item.expected("a header's name, or a table", remedy);
+            None
+        }
+    });
+    let when =
+        When { routing_key: section.text("routing_key"), header, kind: section.text("type") };
+    if !["routing_key", "header", "type"].into_iter().any(|key| section.has(key)) {
+        let remedy = "add `routing_key`, `header` or `type`, or take `when` out";
+        section.notes.error(&section.path, "this condition asks for nothing", remedy);
+    }
+    section.finish();
+    when
+}
+
+fn read_outputs(section: &Section<'_>) -> BTreeMap<String, Output> {
+    let outputs = section.named("outputs").into_iter().filter_map(|(name, item)| {
+        let section = item.section()?;
+        let remedy = "name its exchange; \"\" is the default exchange, where the routing key names \
+                      a queue";
+        if !section.has("exchange") {
+            section.notes.missing(&section.at("exchange"), remedy);
+        }
+        let exchange = section.text("exchange");
+        let routing_key = section.text("routing_key");
+        if let Some(key) = &routing_key {
+            short(&section, "routing_key", key);
+        }
+        let words = [("fail", Unroutable::Fail), ("drop", Unroutable::Drop)];
+        let unroutable = section.choice("unroutable", &words).unwrap_or(Unroutable::Fail);
+        let broker = section.text("broker").unwrap_or_default();
+        section.finish();
+        Some((name, Output { broker, exchange: exchange?, routing_key, unroutable }))
+    });
+    outputs.collect()
+}
+
+fn read_batch(section: Option<Section<'_>>) -> BatchLimits {
+    let mut batch = BatchLimits { messages: limits::BATCH_MESSAGES, bytes: limits::BATCH_BYTES };
+    let Some(section) = section else { return batch };
+    let messages = section.number("messages", 1..=limits::BATCH_MESSAGES_MAX);
+    batch.messages = messages.unwrap_or(batch.messages);
+    let bytes = section.size("bytes", 1..=limits::BATCH_BYTES_MAX);
+    batch.bytes = bytes.and_then(|n| usize::try_from(n).ok()).unwrap_or(batch.bytes);
+    section.finish();
+    batch
+}
+
+fn read_retry(section: Option<Section<'_>>) -> Retry {
+    let attempts = FailureClass::ALL.into_iter().map(|class| {
+        let usual = match class {
+            FailureClass::Retry => limits::RETRY_ATTEMPTS,
+            FailureClass::Deadline => limits::DEADLINE_ATTEMPTS,
+            _ => 1,
+        };
+        (class, usual)
+    });
+    let mut retry = Retry { attempts: attempts.collect(), rungs: limits::RETRY_RUNGS.to_vec() };
+    let Some(section) = section else { return retry };
+    let bounds = 1..=limits::RETRY_ATTEMPTS_MAX;
+    if let Some(attempts) = section.number("max_attempts", bounds.clone()) {
+        retry.attempts.insert(FailureClass::Retry, attempts);
+    }
+    if let Some(by_class) = section.section("attempts") {
+        for class in FailureClass::ALL {
+            if let Some(attempts) = by_class.number(class.as_str(), bounds.clone()) {
+                retry.attempts.insert(class, attempts);
+            }
+        }
+        if section.has("max_attempts") && by_class.has("retry") {
+            let message = "`max_attempts` says the same";
+            section.notes.wrong_key(&by_class.at("retry"), message, "keep one of the two");
+        }
+        by_class.finish();
+    }
+    if let Some(item) = section.item("rungs") {
+        retry.rungs = read_rungs(&item);
+    }
+    section.finish();
+    retry
+}
+
+fn read_rungs(item: &Item<'_>) -> Vec<Duration> {
+    let items = item.list("a list of durations");
+    if items.len() > limits::RETRY_RUNGS_MAX {
+        let message = format!("{} rungs are too many: each is a queue", items.len());
+        item.notes.error(&item.path, message, format!("use at most {}", limits::RETRY_RUNGS_MAX));
+    }
+    if items.is_empty() && matches!(item.value, DeValue::Array(_)) {
+        let remedy = "add one, or set `max_attempts = 1` and leave `rungs` out";
+        item.notes.error(&item.path, "there is no rung to wait on", remedy);
+    }
+    let mut rungs: Vec<Duration> = Vec::new();
+    for each in items {
+        let bounds = Duration::from_millis(1)..=limits::BROKER_DURATION_MAX;
+        let Some(rung) = each.duration(bounds) else { continue };
+        if rungs.last().is_some_and(|last| rung <= *last) {
+            let message = "this rung isn't longer than the one before";
+            each.notes.error(&each.path, message, "write the rungs from short to long");
+        }
+        rungs.push(rung);
+    }
+    rungs
+}

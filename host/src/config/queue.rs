@@ -1,0 +1,220 @@
+//! `[[queue]]`, and the exchange and queue that its `dead_letter` brings along.
+
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::exchange::{self, KINDS, broker_of, name, read_arguments, read_bindings};
+use super::section::{Item, Section};
+use super::{
+    Binding, DeadLetter, DeadLetterTarget, Exchange, ExchangeKind, Overflow, Queue, QueueKind,
+};
+use crate::limits;
+use crate::message::Table;
+
+const QUEUE_KINDS: [(&str, QueueKind); 3] =
+    [("classic", QueueKind::Classic), ("quorum", QueueKind::Quorum), ("stream", QueueKind::Stream)];
+
+const OVERFLOWS: [(&str, Overflow); 3] = [
+    ("drop-head", Overflow::DropHead),
+    ("reject-publish", Overflow::RejectPublish),
+    ("reject-publish-dlx", Overflow::RejectPublishDlx),
+];
+
+/// Arguments that have a key of their own.
+const ARGUMENTS: [(&str, &str); 13] = [
+    ("x-queue-type", "kind"),
+    ("x-max-priority", "max_priority"),
+    ("x-message-ttl", "message_ttl"),
+    ("x-expires", "expires"),
+    ("x-max-length", "max_length"),
+    ("x-max-length-bytes", "max_bytes"),
+    ("x-overflow", "overflow"),
+    ("x-dead-letter-exchange", "dead_letter"),
+    ("x-dead-letter-routing-key", "dead_letter"),
+    ("x-dead-letter-strategy", "dead_letter"),
+    ("x-delivery-limit", "delivery_limit"),
+    ("x-single-active-consumer", "single_active_consumer"),
+    ("x-queue-mode", "kind"),
+];
+
+const DEAD_LETTER_REMEDY: &str = "write `dead_letter = { exchange = \"…\", queue = \"…\" }`, \
+                                  \"policy\" (a policy on the broker sets it) or \"discard\"";
+
+/// A queue, and what its `dead_letter` asks to have declared.
+pub(super) struct QueueRead {
+    /// The queue.
+    pub(super) queue: Queue,
+    /// Its dead-letter queue, and the exchange in front of it unless that is the default exchange.
+    pub(super) catcher: Option<(Option<Exchange>, Queue)>,
+}
+
+/// Reads one queue. `broker` is where it is unless it says otherwise.
+pub(super) fn read(section: Section<'_>, broker: Option<&str>) -> Option<QueueRead> {
+    let server_named = section.flag("server_named", false);
+    let queue_name = name(
+        &section,
+        "name",
+        "give the queue a `name`; a server-named one too, since pipelines refer to it",
+    );
+    let kind = section.choice("kind", &QUEUE_KINDS).unwrap_or(QueueKind::Classic);
+    let exclusive = section.flag("exclusive", server_named);
+    let limit = section.number("delivery_limit", 1..=u32::MAX);
+    let length = 1..=limits::QUEUE_LENGTH_MAX;
+    let mut queue = Queue {
+        name: queue_name.clone().unwrap_or_default(),
+        server_named,
+        broker: broker_of(&section, broker),
+        kind,
+        durable: section.flag("durable", !exclusive && !server_named),
+        exclusive,
+        auto_delete: section.flag("auto_delete", false),
+        max_priority: section.number("max_priority", 1..=u8::MAX),
+        message_ttl: section.duration("message_ttl", Duration::ZERO..=limits::BROKER_DURATION_MAX),
+        expires: section
+            .duration("expires", Duration::from_millis(1)..=limits::BROKER_DURATION_MAX),
+        max_length: section.number("max_length", length.clone()),
+        max_bytes: section.size("max_bytes", length),
+        overflow: section.choice("overflow", &OVERFLOWS),
+        dead_letter: DeadLetter::Unset,
+        delivery_limit: limit
+            .or_else(|| (kind == QueueKind::Quorum).then_some(limits::DELIVERY_LIMIT)),
+        single_active_consumer: section.flag("single_active_consumer", false),
+        bind: read_bindings(&section),
+        arguments: read_arguments(&section, &ARGUMENTS),
+    };
+    let dead_letter = section.item("dead_letter");
+    let (dead_letter, catcher) =
+        dead_letter.map_or((DeadLetter::Unset, None), |item| read_dead_letter(&item, &queue));
+    queue.dead_letter = dead_letter;
+    section.finish();
+    queue_name.map(|_| QueueRead { queue, catcher })
+}
+
+fn read_dead_letter(
+    item: &Item<'_>,
+    queue: &Queue,
+) -> (DeadLetter, Option<(Option<Exchange>, Queue)>) {
+    match item.value {
+        DeValue::String(text) if text == "policy" => (DeadLetter::Policy, None),
+        DeValue::String(text) if text == "discard" => (DeadLetter::Discard, None),
+        DeValue::String(text) if text == "annotate" => {
+            let remedy =
+                "write `dead_letter = { exchange = \"…\", queue = \"…\", mode = \"annotate\" }`";
+            item.notes.error(&item.path, "\"annotate\" needs an exchange", remedy);
+            (DeadLetter::Unset, None)
+        }
+        DeValue::Table(_) => {
+            item.section().map_or((DeadLetter::Unset, None), |found| read_target(found, queue))
+        }
+        _ => {
+            item.expected("a table, \"policy\" or \"discard\"", DEAD_LETTER_REMEDY);
+            (DeadLetter::Unset, None)
+        }
+    }
+}
+
+/// `{ exchange = …, queue = …, … }`.
+fn read_target(
+    section: Section<'_>,
+    queue: &Queue,
+) -> (DeadLetter, Option<(Option<Exchange>, Queue)>) {
+    let exchange = section.text("exchange");
+    let caught_by = section.text("queue");
+    let routing_key = section.text("routing_key");
+    for (key, text) in
+        [("exchange", &exchange), ("queue", &caught_by), ("routing_key", &routing_key)]
+    {
+        if let Some(text) = text {
+            exchange::short(&section, key, text);
+        }
+    }
+    if exchange.is_none() && caught_by.is_none() {
+        section.notes.missing(&section.at("exchange"), DEAD_LETTER_REMEDY);
+    }
+    // Without an exchange dead letters go to their queue through the default exchange, by its name.
+    let routing_key = match (&exchange, &caught_by) {
+        (None, Some(queue)) => routing_key.or_else(|| Some(queue.clone())),
+        _ => routing_key,
+    };
+    let usual = if routing_key.is_some() { ExchangeKind::Direct } else { ExchangeKind::Fanout };
+    let kind = section.choice("exchange_kind", &KINDS).unwrap_or(usual);
+    let queue_kind = section.choice("kind", &QUEUE_KINDS).unwrap_or(QueueKind::Classic);
+    let max_length = section.number("max_length", 1..=limits::QUEUE_LENGTH_MAX);
+    let ttl = section.duration("ttl", Duration::from_millis(1)..=limits::BROKER_DURATION_MAX);
+    let strategies = [("at-most-once", false), ("at-least-once", true)];
+    let at_least_once = section.choice("strategy", &strategies).unwrap_or(false);
+    let nack = section.choice("mode", &[("nack", true), ("annotate", false)]).unwrap_or(true);
+    for key in ["exchange_kind", "kind", "max_length", "ttl"] {
+        if caught_by.is_none() && section.has(key) {
+            let message = format!("`{key}` is about the dead-letter queue, and none is named");
+            section.notes.wrong_key(&section.at(key), message, "add `queue = \"…\"`");
+        }
+    }
+    section.finish();
+    let target = DeadLetterTarget {
+        exchange: exchange.clone().unwrap_or_default(),
+        routing_key: routing_key.clone(),
+        at_least_once,
+        nack,
+    };
+    let catcher = caught_by.map(|name| {
+        let mut caught = plain(&name, &queue.broker, queue_kind);
+        caught.max_length = max_length;
+        caught.message_ttl = ttl;
+        let Some(exchange) = exchange.filter(|name| !name.is_empty()) else {
+            return (None, caught);
+        };
+        let key = catching_key(kind, routing_key);
+        caught.bind.push(Binding { exchange: exchange.clone(), key, arguments: Table::default() });
+        (Some(catching_exchange(exchange, &queue.broker, kind)), caught)
+    });
+    (DeadLetter::To(target), catcher)
+}
+
+/// The binding key with which a dead-letter queue takes all that it should.
+fn catching_key(kind: ExchangeKind, routing_key: Option<String>) -> String {
+    match (kind, routing_key) {
+        (ExchangeKind::Direct | ExchangeKind::Topic, Some(key)) => key,
+        (ExchangeKind::Topic, None) => "#".to_owned(),
+        _ => String::new(),
+    }
+}
+
+fn catching_exchange(name: String, broker: &str, kind: ExchangeKind) -> Exchange {
+    Exchange {
+        name,
+        broker: broker.to_owned(),
+        kind,
+        durable: true,
+        auto_delete: false,
+        internal: false,
+        alternate: None,
+        bind: Vec::new(),
+        arguments: Table::default(),
+    }
+}
+
+/// A durable queue with nothing special.
+fn plain(name: &str, broker: &str, kind: QueueKind) -> Queue {
+    Queue {
+        name: name.to_owned(),
+        server_named: false,
+        broker: broker.to_owned(),
+        kind,
+        durable: true,
+        exclusive: false,
+        auto_delete: false,
+        max_priority: None,
+        message_ttl: None,
+        expires: None,
+        max_length: None,
+        max_bytes: None,
+        overflow: None,
+        dead_letter: DeadLetter::Unset,
+        delivery_limit: (kind == QueueKind::Quorum).then_some(limits::DELIVERY_LIMIT),
+        single_active_consumer: false,
+        bind: Vec::new(),
+        arguments: Table::default(),
+    }
+}
