@@ -11,7 +11,8 @@
 //! | [`pipeline`] | a queue's life: intake, shard, judge, publish, settle |
 //! | [`admin`] | HTTP, metrics, control socket |
 //! | [`service`] | the only wiring |
-//! | [`cli`], [`simulate`] | one verb a file; a simulated fleet for the demo |
+//! | [`publish`], [`simulate`] | files to an exchange; a simulated fleet for the demo |
+//! | [`cli`] | one verb a file |
 
 pub mod admin;
 pub mod broker;
@@ -22,6 +23,7 @@ pub mod limits;
 pub mod message;
 pub mod pipeline;
 pub mod plugin;
+pub mod publish;
 pub mod route;
 pub mod service;
 pub mod simulate;

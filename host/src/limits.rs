@@ -170,3 +170,18 @@ pub const CONTROL_REQUEST_BYTES: usize = 4096;
 pub const CONTROL_ANSWER_BYTES: usize = 16 * MIB;
 /// What HTTP and control clients get to finish in at a shutdown.
 pub const ADMIN_CLOSE: Duration = Duration::from_millis(500);
+
+/// Messages read ahead by `publish`.
+pub const PUBLISH_BACKLOG_MESSAGES: usize = 8192;
+/// Bytes of bodies read ahead by `publish`; more than one message of the largest size.
+pub const PUBLISH_BACKLOG_BYTES: usize = 64 * MIB;
+/// Groups that `publish` has in flight at once.
+pub const PUBLISH_PUBLISHERS: usize = 3;
+/// How long `publish` repeats a group that the broker takes nothing of.
+pub const PUBLISH_OUTAGE_MAX: Duration = Duration::from_secs(300);
+/// What `publish --rate` may catch up with after a pause.
+pub const PUBLISH_PACE_TICK: Duration = Duration::from_millis(100);
+/// How many problems of one kind `publish` tells of singly.
+pub const PUBLISH_NOTES_MAX: u64 = 10;
+/// Width up to which a template pads a number.
+pub const PUBLISH_PAD_WIDTH: usize = 32;
