@@ -1,1 +1,98 @@
-//! sdk
+//! Write plugins for sluicegate, the stream processing host for RabbitMQ.
+//!
+//! A plugin is a pure function: from a message, with the state of its key, to a decision. It has no
+//! I/O, no clock of its own, no randomness; that is why the host can run it again, replay it,
+//! replace it while it runs. A whole plugin:
+//!
+//! ```
+//! use sluicegate_sdk::{Context, Decision, Message, Plugin, Verdict};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Hello {
+//!     greeting: String, // from the operator's config
+//! }
+//!
+//! impl Plugin for Hello {
+//!     type State = (); // nothing is remembered
+//!
+//!     fn process(&self, message: &Message, _: &mut (), ctx: &mut Context) -> Decision {
+//!         ctx.emit("greetings").header("hello", &self.greeting).routing_key(message.exchange());
+//!         Ok(Verdict::next())
+//!     }
+//! }
+//!
+//! sluicegate_sdk::export!(Hello);
+//! ```
+//!
+//! Its crate is a `cdylib`, built by `sluicegate plugin build` (or `cargo build --release --target
+//! wasm32-wasip2`).
+//!
+//! | want | see |
+//! |---|---|
+//! | headers, properties, body, key | [`Message`], [`Value`] |
+//! | a body as your own type | [`Message::decode`] |
+//! | pass on, finish, drop | [`Verdict`] |
+//! | pass on changed | [`Change`] |
+//! | dead-letter, try again later | [`Failure`] |
+//! | publish something | [`Context::emit`], [`Emission`] |
+//! | remember something per key | [`Plugin::State`] |
+//! | a hash map in state or elsewhere | [`Map`] |
+//! | test it with plain `cargo test` | [`testing`] |
+
+mod context;
+mod death;
+mod decode;
+mod emission;
+mod layout;
+mod message;
+mod plugin;
+mod properties;
+mod run;
+mod table;
+mod value;
+mod verdict;
+
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod abi;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
+
+pub use context::{Context, Level};
+pub use death::Death;
+pub use decode::{DecodeError, EncodeError};
+pub use emission::Emission;
+pub use message::Message;
+pub use plugin::{ConfigError, Plugin};
+pub use table::{List, Table};
+pub use value::{Array, Fields, Value};
+pub use verdict::{Change, Decision, Failure, Verdict};
+
+/// A hash map whose order depends on its history alone: std's own starts from a random seed, and a
+/// plugin has no randomness.
+pub type Map<K, V> = HashMap<K, V, FixedHash>;
+
+/// The hasher of [`Map`].
+pub type FixedHash = BuildHasherDefault<DefaultHasher>;
+
+/// Makes a type that implements [`Plugin`] the plugin of this crate. Once per crate.
+#[macro_export]
+macro_rules! export {
+    ($plugin:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            struct Component;
+            impl $crate::abi::Component for Component {
+                type Plugin = $plugin;
+                const NAME: &'static str = env!("CARGO_PKG_NAME");
+                const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+            }
+    $crate::abi::export_component!(Component with_types_in $crate::abi);
+        };
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: () = $crate::testing::is_plugin::<$plugin>();
+    };
+}

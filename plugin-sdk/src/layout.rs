@@ -1,0 +1,204 @@
+//! The crossing: reads a batch and writes decisions, as `wit/v0.1/LAYOUT.md` lays them out.
+//!
+//! A batch is read in place. [`Batch::read`] and [`Batch::record`] check every offset that they
+//! follow, so that what is handed to an author is sound.
+
+use std::str;
+
+use crate::properties::Properties;
+use crate::value::length;
+
+/// Version of the layout.
+pub(crate) const VERSION: u32 = 1;
+/// An offset that means *absent*.
+pub(crate) const NONE: u32 = u32::MAX;
+/// Words in the header of a batch and of decisions.
+pub(crate) const HEADER: usize = 16;
+/// Words of a message that this version knows.
+pub(crate) const MESSAGE: usize = 16;
+/// Words of a state slot of a batch that this version knows.
+pub(crate) const SLOT: usize = 4;
+
+/// What the host sent breaks the layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the host's batch breaks the layout: {0}")]
+pub(crate) struct Malformed(&'static str);
+
+/// A batch as it came, its tables located.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch<'a> {
+    arena: &'a [u8],
+    messages: Records<'a>,
+    slots: Records<'a>,
+}
+
+/// A message's words, resolved and checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record<'a> {
+    pub(crate) body: &'a [u8],
+    pub(crate) exchange: &'a str,
+    pub(crate) routing_key: &'a str,
+    pub(crate) key: Option<&'a str>,
+    pub(crate) properties: Properties<'a>,
+    pub(crate) slot: Option<usize>,
+    pub(crate) attempt: u32,
+    pub(crate) seed: [u32; 4],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Records<'a> {
+    words: &'a [u32],
+    size: usize,
+}
+
+// === impl Batch ===
+
+impl<'a> Batch<'a> {
+    pub(crate) fn read(arena: &'a [u8], index: &'a [u32]) -> Result<Self, Malformed> {
+        let header: &[u32; HEADER] = index.first_chunk().ok_or(Malformed("no header"))?;
+        if header[0] != VERSION {
+            return Err(Malformed("a layout version that this plugin doesn't know"));
+        }
+        let messages = Records::find(index, [header[1], header[2], header[3]], MESSAGE)?;
+        let slots = Records::find(index, [header[4], header[5], header[6]], SLOT)?;
+        Ok(Self { arena, messages, slots })
+    }
+
+    pub(crate) fn messages(&self) -> usize {
+        self.messages.count()
+    }
+
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.count()
+    }
+
+    /// The message at a position.
+    pub(crate) fn record(&self, position: usize) -> Result<Record<'a>, Malformed> {
+        let words: &[u32; MESSAGE] = self.messages.get(position)?;
+        let properties = match self.span(words[8], words[9])? {
+            Some(bytes) => Properties::read(bytes).ok_or(Malformed("properties cut short"))?,
+            None => Properties::default(),
+        };
+        let slot = (words[10] != NONE).then_some(words[10] as usize);
+        if slot.is_some_and(|slot| slot >= self.slots()) {
+            return Err(Malformed("a state slot that isn't there"));
+        }
+        Ok(Record {
+            body: self.span(words[0], words[1])?.unwrap_or_default(),
+            exchange: self.text(words[2], words[3])?.unwrap_or_default(),
+            routing_key: self.text(words[4], words[5])?.unwrap_or_default(),
+            key: self.text(words[6], words[7])?,
+            properties,
+            slot,
+            attempt: words[11],
+            seed: [words[12], words[13], words[14], words[15]],
+        })
+    }
+
+    /// The state in a slot; `None` where its key has none.
+    pub(crate) fn state(&self, slot: usize) -> Result<Option<&'a [u8]>, Malformed> {
+        let words: &[u32; SLOT] = self.slots.get(slot)?;
+        self.span(words[0], words[1])
+    }
+
+    fn span(&self, offset: u32, length: u32) -> Result<Option<&'a [u8]>, Malformed> {
+        if offset == NONE {
+            return Ok(None);
+        }
+        let tail = self.arena.get(offset as usize..);
+        let span = tail.and_then(|tail| tail.get(..length as usize));
+        span.map(Some).ok_or(Malformed("a span outside the arena"))
+    }
+
+    fn text(&self, offset: u32, length: u32) -> Result<Option<&'a str>, Malformed> {
+        let Some(bytes) = self.span(offset, length)? else { return Ok(None) };
+        str::from_utf8(bytes).map(Some).map_err(|_| Malformed("text that isn't UTF-8"))
+    }
+}
+
+impl<'a> Records<'a> {
+    fn find(index: &'a [u32], table: [u32; 3], size_min: usize) -> Result<Self, Malformed> {
+        let [position, count, size] = table.map(|word| word as usize);
+        if count == 0 {
+            return Ok(Self { words: &[], size: size_min });
+        }
+        if size < size_min {
+            return Err(Malformed("records smaller than this plugin's"));
+        }
+        let words = count.checked_mul(size).and_then(|words| index.get(position..)?.get(..words));
+        Ok(Self { words: words.ok_or(Malformed("a table outside the index"))?, size })
+    }
+
+    fn count(&self) -> usize {
+        self.words.len() / self.size
+    }
+
+    fn get<const N: usize>(&self, position: usize) -> Result<&'a [u32; N], Malformed> {
+        let start = position.checked_mul(self.size);
+        let words = start.and_then(|start| self.words.get(start..)?.first_chunk());
+        words.ok_or(Malformed("a record that isn't there"))
+    }
+}
+
+// === Decisions ===
+
+/// Decisions under construction.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Decisions {
+    pub(crate) arena: Vec<u8>,
+    pub(crate) verdicts: Vec<[u32; 2]>,
+    pub(crate) replacements: Vec<[u32; 6]>,
+    pub(crate) emissions: Vec<[u32; 9]>,
+    pub(crate) slots: Vec<[u32; 3]>,
+    pub(crate) reasons: Vec<Reason>,
+}
+
+/// Why something was retried, rejected or dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reason {
+    pub(crate) code: String,
+    pub(crate) text: String,
+    pub(crate) after_ms: Option<u64>,
+}
+
+impl Decisions {
+    /// Appends bytes to the arena and says where they lie.
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> [u32; 2] {
+        let start = self.arena.len();
+        self.arena.extend(bytes);
+        self.since(start)
+    }
+
+    /// The span from a former end of the arena to its end.
+    pub(crate) fn since(&self, start: usize) -> [u32; 2] {
+        let end = length(&self.arena);
+        let start = u32::try_from(start).unwrap_or(end);
+        [start, end - start]
+    }
+
+    pub(crate) fn put_optional(&mut self, bytes: Option<&[u8]>) -> [u32; 2] {
+        bytes.map_or([NONE, 0], |bytes| self.put(bytes))
+    }
+
+    /// The finished index.
+    pub(crate) fn index(&self) -> Vec<u32> {
+        let mut index = vec![0; HEADER];
+        index[0] = VERSION;
+        append(&mut index, 1, &self.verdicts);
+        append(&mut index, 4, &self.replacements);
+        append(&mut index, 7, &self.emissions);
+        append(&mut index, 10, &self.slots);
+        index
+    }
+}
+
+fn append<const N: usize>(index: &mut Vec<u32>, header: usize, records: &[[u32; N]]) {
+    let table = [index.len(), records.len(), N];
+    for (at, word) in table.into_iter().enumerate() {
+        index[header + at] = u32::try_from(word).unwrap_or(NONE);
+    }
+    index.extend(records.as_flattened());
+}
+
+#[cfg(test)]
+mod tests;

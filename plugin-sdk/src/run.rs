@@ -1,0 +1,182 @@
+//! One `process` call: every message of a batch, in order, with its key's state.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use crate::FixedHash;
+use crate::context::{Context, Level};
+use crate::layout::{Batch, Decisions, Malformed, NONE, Reason};
+use crate::message::Message;
+use crate::plugin::Plugin;
+use crate::value::{length, write_field};
+use crate::verdict::{Change, Decision, Verdict};
+
+/// What a call sends to the host's log: level, position in the batch, line.
+pub(crate) type Log<'l> = &'l mut dyn FnMut(Level, u32, &str);
+
+/// Why a call can't be answered. The guest panics with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RunError {
+    /// The batch breaks the layout.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// A key's state doesn't decode into the author's type.
+    #[error("can't decode the state of key '{key}': {text}; raise STATE_VERSION and migrate it")]
+    State {
+        /// Whose state it is.
+        key: String,
+        /// What the decoder said.
+        text: String,
+    },
+    /// The author's state has no form in MessagePack.
+    #[error("can't encode the state: {0}")]
+    Encode(String),
+}
+
+/// Whether a plugin keeps state: `()` and other types without fields are none.
+pub(crate) const fn is_stateful<P: Plugin>() -> bool {
+    size_of::<P::State>() > 0
+}
+
+pub(crate) fn process<P: Plugin>(
+    plugin: &P,
+    now_us: u64,
+    arena: &[u8],
+    index: &[u32],
+    log: Log<'_>,
+) -> Result<Decisions, RunError> {
+    let batch = Batch::read(arena, index)?;
+    let mut states: Vec<Option<P::State>> = vec![None; batch.slots()];
+    let mut decisions = Decisions::default();
+    for position in 0..batch.messages() {
+        let message = Message::new(batch.record(position)?, Duration::from_micros(now_us));
+        let emitted = decisions.emissions.len();
+        let position = u32::try_from(position).unwrap_or(NONE);
+        let mut ctx = Context { decisions: &mut decisions, position, log: &mut *log };
+        let decision = match message.slot() {
+            _ if !is_stateful::<P>() => {
+                plugin.process(&message, &mut P::State::default(), &mut ctx)
+            }
+            None => plugin.process_keyless(&message, &mut ctx),
+            Some(slot) => {
+                let before = match states[slot].take() {
+                    Some(state) => state,
+                    None => decode::<P>(batch.state(slot)?, message.key())?,
+                };
+                let mut state = before.clone();
+                let decision = plugin.process(&message, &mut state, &mut ctx);
+                states[slot] = Some(if decision.is_ok() { state } else { before });
+                decision
+            }
+        };
+        if decision.is_err() {
+            decisions.emissions.truncate(emitted);
+        }
+        write_verdict(&mut decisions, &message, decision);
+    }
+    write_states::<P>(&mut decisions, &batch, states)?;
+    Ok(decisions)
+}
+
+fn decode<P: Plugin>(bytes: Option<&[u8]>, key: Option<&str>) -> Result<P::State, RunError> {
+    let Some(bytes) = bytes else { return Ok(P::State::default()) };
+    rmp_serde::from_slice(bytes).map_err(|error| RunError::State {
+        key: key.unwrap_or_default().to_owned(),
+        text: error.to_string(),
+    })
+}
+
+fn write_verdict(decisions: &mut Decisions, message: &Message<'_>, decision: Decision) {
+    let (verdict, reason) = match decision {
+        Ok(Verdict::Next(change)) if change == Change::default() => {
+            return decisions.verdicts.push([0, 0]);
+        }
+        Ok(Verdict::Next(change)) => {
+            let which = u32::try_from(decisions.replacements.len()).unwrap_or(NONE);
+            write_replacement(decisions, message, &change);
+            return decisions.verdicts.push([1, which]);
+        }
+        Ok(Verdict::Done) => return decisions.verdicts.push([2, 0]),
+        Ok(Verdict::Drop(text)) => (3, Reason { code: String::new(), text, after_ms: None }),
+        Err(failure) => {
+            let after_ms = failure.after.filter(|_| failure.retry);
+            let after_ms = after_ms.map(|after| after.as_millis().try_into().unwrap_or(u64::MAX));
+            let reason = Reason { code: failure.code, text: failure.text, after_ms };
+            (if failure.retry { 4 } else { 5 }, reason)
+        }
+    };
+    let which = u32::try_from(decisions.reasons.len()).unwrap_or(NONE);
+    decisions.reasons.push(reason);
+    decisions.verdicts.push([verdict, which]);
+}
+
+fn write_replacement(decisions: &mut Decisions, message: &Message<'_>, change: &Change) {
+    let body = decisions.put_optional(change.body.as_deref());
+    let content_type = decisions.put_optional(change.content_type.as_deref().map(str::as_bytes));
+    let headers = if change.headers.fields().is_empty() && change.removed.is_empty() {
+        [NONE, 0]
+    } else {
+        let merged = merged_headers(message, change);
+        let start = decisions.arena.len();
+        decisions.arena.extend(length(&merged).to_be_bytes());
+        decisions.arena.extend(merged);
+        decisions.since(start)
+    };
+    let [body, content_type, headers] = [body, content_type, headers];
+    decisions.replacements.push([
+        body[0],
+        body[1],
+        content_type[0],
+        content_type[1],
+        headers[0],
+        headers[1],
+    ]);
+}
+
+/// The message's headers without those that are set or removed, then those that are set.
+fn merged_headers(message: &Message<'_>, change: &Change) -> Vec<u8> {
+    let set: Names<'_> = change.headers.fields().iter().map(|(name, _)| name).collect();
+    let removed = |name: &str| change.removed.iter().any(|removed| removed == name);
+    let mut merged = Vec::new();
+    for (name, value) in message.headers().iter() {
+        if !set.contains(name) && !removed(name) {
+            write_field(&mut merged, name, &value);
+        }
+    }
+    merged.extend(change.headers.bytes());
+    merged
+}
+
+type Names<'n> = HashSet<&'n str, FixedHash>;
+
+fn write_states<P: Plugin>(
+    decisions: &mut Decisions,
+    batch: &Batch<'_>,
+    states: Vec<Option<P::State>>,
+) -> Result<(), RunError> {
+    let encode = |state: &P::State, to: &mut Vec<u8>| {
+        to.clear();
+        rmp_serde::encode::write(to, state).map_err(|error| RunError::Encode(error.to_string()))
+    };
+    let (mut default, mut bytes) = (Vec::new(), Vec::new());
+    encode(&P::State::default(), &mut default)?;
+    for (slot, state) in states.into_iter().enumerate() {
+        let before = batch.state(slot)?;
+        let word = match state {
+            None => [0, NONE, 0],
+            Some(state) => {
+                encode(&state, &mut bytes)?;
+                if before.unwrap_or(&default) == bytes {
+                    [0, NONE, 0]
+                } else if bytes == default {
+                    [2, NONE, 0]
+                } else {
+                    let [offset, length] = decisions.put(&bytes);
+                    [1, offset, length]
+                }
+            }
+        };
+        decisions.slots.push(word);
+    }
+    Ok(())
+}

@@ -1,0 +1,37 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use serde_json::{Value, json};
+use sluicegate_sdk::testing::{Input, Outcome, Tester};
+
+use super::OrderGuard;
+
+fn run(order: &Value) -> Outcome {
+    Tester::<OrderGuard>::new(&json!({ "big": 1000 })).unwrap().run(Input::json(order))
+}
+
+#[test]
+fn an_ordinary_order_passes_untouched() {
+    let outcome = run(&json!({ "id": "o-1", "total": 12.5 }));
+    assert!(outcome.is_next());
+    assert_eq!(outcome.next().header("big"), None);
+}
+
+#[test]
+fn a_big_order_is_tagged() {
+    let outcome = run(&json!({ "id": "o-1", "total": 1000 }));
+    assert_eq!(outcome.next().header("big").and_then(|big| big.as_bool()), Some(true));
+}
+
+#[test]
+fn a_test_order_is_dropped_and_one_without_id_rejected() {
+    assert_eq!(run(&json!({ "id": "test-1", "total": 1 })).dropped(), Some("test order"));
+    assert_eq!(run(&json!({ "total": 1 })).rejected(), Some("no_id"));
+}
+
+#[test]
+fn an_operator_is_told_which_field_is_wrong() {
+    let refused = |config| Tester::<OrderGuard>::new(&config).err().unwrap().to_string();
+    assert_eq!(refused(json!({})), "missing field `big`");
+    assert!(refused(json!({ "big": "yes" })).starts_with("`big`: invalid type: string"));
+    assert!(refused(json!({ "big": 1, "bug": 1 })).contains("unknown field `bug`"));
+}
