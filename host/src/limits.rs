@@ -185,3 +185,10 @@ pub const PUBLISH_PACE_TICK: Duration = Duration::from_millis(100);
 pub const PUBLISH_NOTES_MAX: u64 = 10;
 /// Width up to which a template pads a number.
 pub const PUBLISH_PAD_WIDTH: usize = 32;
+
+/// Ready messages of an embedded queue that has no bound of its own; past it publishes are refused.
+pub const EMBEDDED_QUEUE_MESSAGES: u64 = 1_000_000;
+/// Bytes of bodies of an embedded queue that has no bound of its own.
+pub const EMBEDDED_QUEUE_BYTES: u64 = 1024 * MIB as u64;
+/// Exchanges, queues, consumers, and bindings of one exchange that the embedded broker holds, each.
+pub const EMBEDDED_OBJECTS: usize = 10_000;

@@ -7,4 +7,5 @@
 )]
 
 mod amqp;
+mod contract;
 mod rabbit;

@@ -1,0 +1,75 @@
+//! Publishing into the model, with the refusals that a client library makes by itself.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::Shared;
+use super::queue::parse_expiration;
+use crate::broker::{Outgoing, Published, Publisher};
+use crate::limits::{HEADERS_BYTES, PUBLISH_BYTES, SHORT_STRING_BYTES};
+use crate::message::{FieldValue, Table};
+
+/// A publisher on the embedded broker.
+pub(super) struct EmbeddedPublisher {
+    pub(super) shared: Arc<Shared>,
+}
+
+#[async_trait]
+impl Publisher for EmbeddedPublisher {
+    async fn publish(&mut self, group: &[Outgoing]) -> Vec<Published> {
+        let outcomes = match self.shared.outage() {
+            Some(outage) => vec![Published::Unknown(outage.to_owned()); group.len()],
+            None => self.shared.with(|model, now| {
+                let publish = |outgoing| match impossible(outgoing) {
+                    Some(why) => Published::Impossible(why),
+                    None => model.publish(outgoing, now),
+                };
+                group.iter().map(publish).collect()
+            }),
+        };
+        // Confirms take a while on a real broker; here others get their turn.
+        tokio::task::yield_now().await;
+        outcomes
+    }
+}
+
+/// Why a message could never be published, if so.
+fn impossible(outgoing: &Outgoing) -> Option<String> {
+    let body = outgoing.body.len();
+    if body > PUBLISH_BYTES {
+        return Some(format!("body of {body} bytes, {PUBLISH_BYTES} at most"));
+    }
+    let key = outgoing.routing_key.len();
+    if key > SHORT_STRING_BYTES {
+        return Some(format!("routing key of {key} bytes, {SHORT_STRING_BYTES} at most"));
+    }
+    let headers = table_bytes(&outgoing.properties.headers);
+    if headers > HEADERS_BYTES {
+        return Some(format!("headers of {headers} bytes, {HEADERS_BYTES} at most"));
+    }
+    let expiration = outgoing.properties.expiration.as_deref()?;
+    match parse_expiration(expiration) {
+        Some(_) => None,
+        None => Some(format!("expiration '{expiration}' is no number of milliseconds")),
+    }
+}
+
+/// Bytes of a table as AMQP writes it.
+fn table_bytes(table: &Table) -> usize {
+    table.iter().map(|(name, value)| 1 + name.len() + value_bytes(value)).sum::<usize>() + 4
+}
+
+fn value_bytes(value: &FieldValue) -> usize {
+    1 + match value {
+        FieldValue::Void => 0,
+        FieldValue::Bool(_) | FieldValue::I8(_) | FieldValue::U8(_) => 1,
+        FieldValue::I16(_) | FieldValue::U16(_) => 2,
+        FieldValue::I32(_) | FieldValue::U32(_) | FieldValue::F32(_) => 4,
+        FieldValue::Decimal { .. } => 5,
+        FieldValue::I64(_) | FieldValue::F64(_) | FieldValue::Timestamp(_) => 8,
+        FieldValue::Text(bytes) | FieldValue::Bytes(bytes) => 4 + bytes.len(),
+        FieldValue::Array(values) => 4 + values.iter().map(value_bytes).sum::<usize>(),
+        FieldValue::Table(table) => table_bytes(table),
+    }
+}
