@@ -189,7 +189,7 @@ impl Queue {
     pub(super) fn room_for(&self, message: &Message) -> Room {
         let (length, bytes) = self.bounds();
         let fits =
-            self.length as u64 + 1 <= length && self.bytes.saturating_add(size(message)) <= bytes;
+            (self.length as u64) < length && self.bytes.saturating_add(size(message)) <= bytes;
         if fits || self.drops_head() {
             Room::Fits
         } else if self.settings.overflow == Overflow::RejectPublishDlx {
