@@ -119,6 +119,11 @@ pub const BATCH_MESSAGES_MAX: usize = 65_536;
 /// Most bytes of bodies that a config may put into one batch.
 pub const BATCH_BYTES_MAX: u64 = 1 << 30;
 
+/// Time for one answer of RabbitMQ's management API.
+pub const INVENTORY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of one answer of the management API, and of a definitions export.
+pub const INVENTORY_BYTES: u64 = 64 * MIB as u64;
+
 /// Redeliveries of a quorum queue that the host declares, unless its config says otherwise.
 pub const DELIVERY_LIMIT: u32 = 100;
 /// The rungs of the retry ladder.

@@ -5,6 +5,10 @@
 //! [`permissions`] hand it to whoever may do what the host may not, [`findings`] says what is
 //! unwise about it. Nothing here consumes or publishes.
 
+mod apply;
+mod definitions;
+mod inventory;
+mod permissions;
 mod queue;
 
 #[cfg(test)]
@@ -13,12 +17,21 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
+
 use crate::broker::{
     BindingDeclaration, Declaration, Destination, ExchangeDeclaration, QueueDeclaration,
 };
-use crate::config::{Binding, Config, DeadLetter, Exchange, ExchangeKind, Pipeline, Queue, Retry};
+use crate::config::{
+    Binding, Broker, BrokerKind, Config, DeadLetter, Exchange, ExchangeKind, Pipeline, Queue,
+    QueueKind, Retry,
+};
 use crate::limits;
 use crate::message::Table;
+
+pub use apply::{Applied, apply, prepare};
+pub use definitions::definitions;
+pub use permissions::{Permissions, permissions};
 
 /// A broker's name in the config.
 pub type BrokerName = String;
@@ -36,6 +49,10 @@ pub struct Plan {
     /// consumer declares on its own connection
     /// ([`ConsumeRequest::declare`](crate::broker::ConsumeRequest)).
     pub connection: BTreeMap<String, Vec<Declaration>>,
+    /// Shared queues whose dead-letter exchange a policy sets, which declaring can't show.
+    pub dead_letters_by_policy: BTreeSet<String>,
+    /// Quorum queues whose delivery limit is the host's default and not the config's.
+    pub default_delivery_limit: BTreeSet<String>,
 }
 
 /// What each broker of the config needs. Every broker has a plan, if an empty one.
@@ -75,9 +92,62 @@ pub fn is_private(queue: &Queue) -> bool {
     queue.server_named || queue.exclusive
 }
 
+/// Whether the delivery limit is the host's choice alone.
+fn has_default_limit(queue: &Queue) -> bool {
+    queue.kind == QueueKind::Quorum
+        && queue.delivery_limit.is_none()
+        && queue.arguments.get(queue::DELIVERY_LIMIT).is_none()
+}
+
+/// The virtual host that the broker's first address names; `/` where it names none.
+#[must_use]
+pub fn vhost(broker: &Broker) -> String {
+    let url = match &broker.kind {
+        BrokerKind::Amqp(amqp) => amqp.urls.first().map_or("", String::as_str),
+        BrokerKind::Embedded => "",
+    };
+    let address = url.split_once("://").map_or(url, |(_, address)| address);
+    let path = address.split(['?', '#']).next().and_then(|path| path.split_once('/'));
+    path.map_or_else(
+        || "/".to_owned(),
+        |(_, vhost)| percent_decode_str(vhost).decode_utf8_lossy().into_owned(),
+    )
+}
+
+/// An object as messages to people name it.
+#[must_use]
+pub fn describe(object: &Declaration) -> String {
+    match object {
+        Declaration::Exchange(exchange) => format!("exchange '{}'", exchange.name),
+        Declaration::Queue(queue) => format!("queue '{}'", queue.name),
+        Declaration::Binding(binding) => {
+            let destination = match &binding.destination {
+                Destination::Queue(name) => format!("queue '{name}'"),
+                Destination::Exchange(name) => format!("exchange '{name}'"),
+            };
+            let (source, key) = (&binding.source, &binding.key);
+            format!("binding of {destination} to exchange '{source}' with key '{key}'")
+        }
+    }
+}
+
 /// The queue that a pipeline consumes, where the config has it.
 pub(crate) fn queue_of<'a>(config: &'a Config, pipeline: &Pipeline) -> Option<&'a Queue> {
     config.queues.iter().find(|q| q.name == pipeline.queue && q.broker == pipeline.broker)
+}
+
+// === impl Plan ===
+
+impl Plan {
+    /// The same queue without a delivery limit, where that limit is only the host's default.
+    fn without_default_limit(&self, object: &Declaration) -> Option<Declaration> {
+        let Declaration::Queue(queue) = object else { return None };
+        self.default_delivery_limit.contains(&queue.name).then(|| {
+            let mut queue = queue.clone();
+            queue.arguments.remove(queue::DELIVERY_LIMIT);
+            Declaration::Queue(queue)
+        })
+    }
 }
 
 /// One broker's objects by kind, on their way to an ordered plan.
@@ -86,7 +156,7 @@ struct Draft {
     exchanges: Vec<ExchangeDeclaration>,
     queues: Vec<QueueDeclaration>,
     bindings: Vec<BindingDeclaration>,
-    connection: BTreeMap<String, Vec<Declaration>>,
+    rest: Plan,
 }
 
 impl Draft {
@@ -134,8 +204,14 @@ impl Draft {
         if is_private(queue) {
             let mut own = vec![Declaration::Queue(declaration)];
             own.extend(bindings.map(Declaration::Binding));
-            self.connection.insert(queue.name.clone(), own);
+            self.rest.connection.insert(queue.name.clone(), own);
         } else {
+            if queue.dead_letter == DeadLetter::Policy {
+                self.rest.dead_letters_by_policy.insert(queue.name.clone());
+            }
+            if has_default_limit(queue) {
+                self.rest.default_delivery_limit.insert(queue.name.clone());
+            }
             self.bindings.extend(bindings);
             self.queues.push(declaration);
         }
@@ -186,10 +262,7 @@ impl Draft {
         let exchanges = self.exchanges.into_iter().map(Declaration::Exchange);
         let queues = self.queues.into_iter().map(Declaration::Queue);
         let bindings = self.bindings.into_iter().map(Declaration::Binding);
-        Plan {
-            shared: exchanges.chain(queues).chain(bindings).collect(),
-            connection: self.connection,
-        }
+        Plan { shared: exchanges.chain(queues).chain(bindings).collect(), ..self.rest }
     }
 }
 
