@@ -51,7 +51,8 @@ pub struct Plan {
     pub connection: BTreeMap<String, Vec<Declaration>>,
     /// Shared queues whose dead-letter exchange a policy sets, which declaring can't show.
     pub dead_letters_by_policy: BTreeSet<String>,
-    /// Quorum queues whose delivery limit is the host's default and not the config's.
+    /// Quorum queues whose delivery limit is no more than the host's default: one without any will do
+    /// where the host only verifies.
     pub default_delivery_limit: BTreeSet<String>,
 }
 
@@ -92,10 +93,10 @@ pub fn is_private(queue: &Queue) -> bool {
     queue.server_named || queue.exclusive
 }
 
-/// Whether the delivery limit is the host's choice alone.
+/// Whether the delivery limit is no more than the host's default.
 fn has_default_limit(queue: &Queue) -> bool {
     queue.kind == QueueKind::Quorum
-        && queue.delivery_limit.is_none()
+        && queue.delivery_limit.is_none_or(|limit| limit == limits::DELIVERY_LIMIT)
         && queue.arguments.get(queue::DELIVERY_LIMIT).is_none()
 }
 
