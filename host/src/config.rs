@@ -9,6 +9,7 @@ mod broker;
 mod check;
 mod exchange;
 mod file;
+mod locator;
 mod notes;
 mod pipeline;
 mod plugin;
@@ -22,6 +23,7 @@ mod service;
 mod tests;
 
 pub use file::{load, parse, read};
+pub use locator::Locator;
 pub use problem::{Problem, Severity, Warning, render_all};
 
 use std::collections::BTreeMap;

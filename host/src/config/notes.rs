@@ -33,6 +33,8 @@ pub(super) struct Notes {
 struct Place {
     key: Range<usize>,
     value: Range<usize>,
+    /// The value, where it is text.
+    text: Option<String>,
 }
 
 // === impl Notes ===
@@ -113,9 +115,33 @@ impl Notes {
         self.places.contains_key(key)
     }
 
+    /// The text that the file has there.
+    pub(super) fn text_at(&self, key: &str) -> Option<&str> {
+        self.places.get(key)?.text.as_deref()
+    }
+
+    /// The line that the key, or what it is in, is on.
+    pub(super) fn line(&self, key: &str) -> usize {
+        self.nearest(key).map_or(0, |place| self.locate(&place.key).0)
+    }
+
     /// Remembers that readers know that key.
     pub(super) fn know(&self, key: String) {
         self.known.borrow_mut().insert(key);
+    }
+
+    /// A problem with the value of that key.
+    pub(super) fn problem(
+        &self,
+        severity: Severity,
+        key: &str,
+        message: String,
+        remedy: String,
+    ) -> Problem {
+        let place = self.nearest(key).map(|place| self.locate(&place.value));
+        let (line, column, width) = place.unwrap_or((0, 0, 1));
+        let (file, key) = (self.origin.clone(), key.to_owned());
+        Problem { severity, file, line, column, width, key, message, remedy }
     }
 
     /// What was found, in the order of the file, and the keys that readers know.
@@ -135,9 +161,9 @@ impl Notes {
         message: String,
         remedy: String,
     ) {
-        let (line, column, width) = span.map_or((0, 0, 1), |span| self.locate(&span));
         let mut problems = self.problems.borrow_mut();
         if problems.len() < PROBLEMS_MAX {
+            let (line, column, width) = span.map_or((0, 0, 1), |span| self.locate(&span));
             let (file, key) = (self.origin.clone(), key.to_owned());
             problems.push(Problem { severity, file, line, column, width, key, message, remedy });
         }
@@ -203,5 +229,6 @@ fn place_value(
         }
         _ => {}
     }
-    places.insert(path, Place { key, value: value.span() });
+    let text = value.get_ref().as_str().map(str::to_owned);
+    places.insert(path, Place { key, value: value.span(), text });
 }

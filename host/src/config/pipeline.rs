@@ -40,13 +40,25 @@ pub(super) fn read(section: Section<'_>) -> Option<Pipeline> {
         id_window: read_id_window(section.section("id_window")),
         stages: read_stages(&section),
         outputs: read_outputs(&section),
-        prefetch: section.number("prefetch", 1..=u16::MAX).unwrap_or(limits::PREFETCH),
+        prefetch: read_prefetch(&section),
         batch: read_batch(section.section("batch")),
         exclusive: section.flag("exclusive", false),
         retry: read_retry(section.section("retry")),
     };
     section.finish();
     name.map(|_| pipeline)
+}
+
+fn read_prefetch(section: &Section<'_>) -> u16 {
+    let Some(item) = section.item("prefetch") else { return limits::PREFETCH };
+    if matches!(item.value, DeValue::Integer(number) if number.as_str() == "0") {
+        let message = "0 is no bound: the broker would send all that it has";
+        let remedy =
+            "write how many unacknowledged messages the pipeline may hold, from 1 to 65535";
+        item.notes.error(&item.path, message, remedy);
+        return limits::PREFETCH;
+    }
+    item.number(1..=u16::MAX).unwrap_or(limits::PREFETCH)
 }
 
 fn refuse_no_ack(section: &Section<'_>) {
