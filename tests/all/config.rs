@@ -2,8 +2,6 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test …` writes what is said now; read the difference before committing it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -7,5 +7,6 @@
 )]
 
 mod amqp;
+mod config;
 mod contract;
 mod rabbit;

@@ -14,7 +14,13 @@ use crate::config::{self, Config, Problem, Severity};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The config file
-    #[arg(short, long, value_name = "FILE", default_value = "sluicegate.toml", env = "SLUICEGATE_CONFIG")]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "sluicegate.toml",
+        env = "SLUICEGATE_CONFIG"
+    )]
     config: PathBuf,
     /// Print JSON
     #[arg(long)]

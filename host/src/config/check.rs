@@ -37,8 +37,9 @@ pub(super) fn check(config: &Config, origins: &Origins, notes: &Notes) {
     let check = Check { config, origins, notes };
     check.names();
     check.exchanges();
-    check.queues();
+    // Before queues: a dead letter that is found wrong there can still be caught by nothing.
     check.dead_letters();
+    check.queues();
     check.pipelines();
 }
 

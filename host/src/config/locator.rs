@@ -34,7 +34,13 @@ impl Locator {
 
     /// A problem with that key, or with what it is in.
     #[must_use]
-    pub fn problem(&self, severity: Severity, key: &str, message: String, remedy: String) -> Problem {
+    pub fn problem(
+        &self,
+        severity: Severity,
+        key: &str,
+        message: String,
+        remedy: String,
+    ) -> Problem {
         self.0.problem(severity, key, message, remedy)
     }
 }

@@ -27,7 +27,13 @@ fn read_source(section: &Section<'_>) -> PluginSource {
     let remedy = "name its component: `file = \"plugins/NAME.wasm\"`, or `file = \"builtin:NAME\"`";
     let file = section.required_text("file", remedy).unwrap_or_default();
     match file.strip_prefix("builtin:") {
-        Some(name) => PluginSource::Builtin(name.to_owned()),
+        Some(name) => {
+            if name.is_empty() {
+                let key = section.at("file");
+                section.notes.error(&key, "no built-in plugin is named", remedy);
+            }
+            PluginSource::Builtin(name.to_owned())
+        }
         None => PluginSource::File(relative(section.notes.origin(), &file)),
     }
 }

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::super::section::quote;
-use super::super::{Binding, DeadLetter, DeadLetterTarget, Exchange, ExchangeKind, Queue};
+use super::super::{
+    Binding, DeadLetter, DeadLetterTarget, Exchange, ExchangeKind, Queue, QueueKind,
+};
 use super::Check;
 use crate::route::topic_matches;
 
@@ -22,7 +24,7 @@ impl Check<'_> {
                 .iter()
                 .find(|p| p.queue == queue.name && p.broker == queue.broker);
             match (&queue.dead_letter, consumed) {
-                (DeadLetter::Unset, Some(pipeline)) => {
+                (DeadLetter::Unset, Some(pipeline)) if queue.kind != QueueKind::Stream => {
                     let message = format!(
                         "queue '{}' has no dead letters, so what pipeline '{}' rejects would be lost",
                         quote(&queue.name),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::notes::child;
 use super::super::section::quote;
-use super::super::{Pipeline, PluginSource, Queue, QueueKind};
+use super::super::{Pipeline, Queue, QueueKind};
 use super::{Check, suggest};
 use crate::limits;
 
@@ -129,7 +129,9 @@ impl Check<'_> {
     fn unused_plugins(&self) {
         let stages = self.config.pipelines.iter().flat_map(|p| &p.stages);
         let used: BTreeSet<&str> = stages.map(|stage| stage.plugin.as_str()).collect();
-        for (path, name) in &self.origins.plugins {
+        // A plugin that seems unused beside a mistyped stage is probably what was meant there.
+        let mistyped = used.iter().any(|name| !self.config.plugins.contains_key(*name));
+        for (path, name) in self.origins.plugins.iter().filter(|_| !mistyped) {
             if !used.contains(name.as_str()) {
                 let message = format!("no pipeline uses plugin '{}'", quote(name));
                 self.notes.warn(
@@ -137,15 +139,6 @@ impl Check<'_> {
                     message,
                     "use it in `stages`, or take it out",
                 );
-            }
-        }
-        for (path, name) in &self.origins.plugins {
-            let Some(plugin) = self.config.plugins.get(name) else { continue };
-            if let PluginSource::Builtin(source) = &plugin.source
-                && source.is_empty()
-            {
-                let remedy = "write `file = \"builtin:NAME\"`";
-                self.notes.error(&format!("{path}.file"), "no built-in plugin is named", remedy);
             }
         }
     }
