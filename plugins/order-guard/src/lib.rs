@@ -11,8 +11,8 @@ struct OrderGuard {
 }
 
 #[derive(Deserialize)]
-struct Order<'a> {
-    id: Option<&'a str>,
+struct Order {
+    id: Option<String>,
     total: f64,
 }
 
@@ -20,7 +20,7 @@ impl Plugin for OrderGuard {
     type State = ();
 
     fn process(&self, message: &Message<'_>, _: &mut (), _: &mut Context<'_>) -> Decision {
-        let order: Order<'_> = message.decode()?;
+        let order: Order = message.decode()?;
         match order.id {
             None => Err(Failure::reject("no_id", "an order needs an `id`")),
             Some(id) if id.starts_with("test-") => Ok(Verdict::drop("test order")),
