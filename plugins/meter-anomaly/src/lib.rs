@@ -92,9 +92,11 @@ impl Plugin for Detector {
             return Ok(Verdict::next());
         }
         let reading: Reading = message.decode()?;
-        let seconds = reading.ts.seconds()?;
-        let part = seconds.rem_euclid(DAY_S) / DAY_S * self.bins as f64;
-        let (expected, score) = usual.judge(part as usize, self.bins, reading.kwh, self.threshold);
+        if !reading.kwh.is_finite() {
+            return Err(Failure::reject("energy_range", format!("{} kWh", reading.kwh)));
+        }
+        let part = self.part_of_day(reading.ts.seconds()?);
+        let (expected, score) = usual.judge(part, self.bins, reading.kwh, self.threshold);
         if usual.readings <= self.warm_up || score < self.threshold {
             return Ok(Verdict::next());
         }
@@ -116,6 +118,14 @@ impl Plugin for Detector {
             .json(&alert)?;
         let change = Change::new().header("anomaly-score", score).header("severity", severity);
         Ok(Verdict::next_with(change))
+    }
+}
+
+impl Detector {
+    #[expect(clippy::cast_possible_truncation, reason = "a share of a day is less than 1")]
+    fn part_of_day(&self, seconds: f64) -> usize {
+        let share = seconds.rem_euclid(DAY_S) / DAY_S;
+        (share * self.bins as f64) as usize
     }
 }
 

@@ -114,8 +114,7 @@ impl Validate {
         if kwh < 0.0 {
             return Err(Failure::reject("negative_energy", format!("{kwh} kWh is below 0")));
         }
-        // Not `kwh > max`, which is false for NaN.
-        if !(kwh <= self.max_kwh) {
+        if kwh.is_nan() || kwh > self.max_kwh {
             let text = format!("{kwh} kWh in one reading, at most {} can be", self.max_kwh);
             return Err(Failure::reject("energy_range", text));
         }

@@ -10,10 +10,8 @@ const NOW: i64 = 1_767_225_600;
 
 fn check(config: Value, input: Input) -> Result<(), String> {
     let outcome = Tester::<Validate>::new(&config).unwrap().run(input);
-    match outcome.rejected() {
-        Some(code) => Err(code.to_owned()),
-        None => Ok(assert!(outcome.is_next())),
-    }
+    assert!(outcome.is_next() || outcome.rejected().is_some());
+    outcome.rejected().map_or(Ok(()), |code| Err(code.to_owned()))
 }
 
 fn reading(change: Value) -> Result<(), String> {
