@@ -37,6 +37,10 @@ pub const PLUGIN_STACK_BYTES: usize = 512 * 1024;
 pub const PLUGIN_EMISSIONS: usize = 1000;
 /// Bytes that one `process` call may return.
 pub const PLUGIN_OUTPUT_BYTES: usize = 16 * MIB;
+/// What a decoded answer may take of the host's memory, as a multiple of its bytes: spans may overlap.
+pub const PLUGIN_UNFOLDED_FACTOR: usize = 4;
+/// Frames of a guest's stack that a failure carries.
+pub const PLUGIN_BACKTRACE_FRAMES: usize = 32;
 /// Bytes of state of one key.
 pub const PLUGIN_STATE_BYTES: usize = 64 * 1024;
 /// Log lines of one plugin per second.
@@ -56,6 +60,8 @@ pub const KEY_SCAN_BYTES: usize = 64 * 1024;
 pub const KEY_BYTES: usize = 255;
 /// Bytes of an AMQP short string: routing keys and names.
 pub const SHORT_STRING_BYTES: usize = 255;
+/// Levels of a field table, itself included.
+pub const TABLE_DEPTH: usize = 16;
 /// Bytes of headers on what the host publishes; must fit in one frame (128 KiB by default).
 pub const HEADERS_BYTES: usize = 64 * 1024;
 /// Bytes of a failure's text in a report or a header.

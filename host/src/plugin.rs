@@ -5,6 +5,15 @@
 //! wrong shows at the start. [`Plugin::instantiate`] makes an [`Instance`], one store, which a shard
 //! owns and calls. An instance that answered with a [`CallError`] is spent: drop it, make another.
 
+mod engine;
+mod failure;
+mod instance;
+mod load;
+mod output;
+mod sandbox;
+mod v0_1;
+mod wasi;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -12,6 +21,10 @@ use bytes::Bytes;
 
 use crate::message::Properties;
 use crate::verdict::{Decision, FailureClass};
+
+pub use engine::{Engine, EngineError, EngineOptions};
+pub use instance::Instance;
+pub use load::Plugin;
 
 /// What one `process` call is handed.
 #[derive(Clone, Debug)]
@@ -75,7 +88,7 @@ pub enum StateChange {
 }
 
 /// What a plugin says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
     /// The plugin's own name.
     pub name: String,

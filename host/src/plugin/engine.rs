@@ -1,0 +1,142 @@
+//! The one engine of a process: how plugins are compiled, and the tick that bounds their time.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use wasmtime::component::Linker;
+use wasmtime::{Cache, CacheConfig, Config, EngineWeak, WasmBacktraceDetails};
+
+use super::sandbox::Sandbox;
+use super::{failure, v0_1, wasi};
+use crate::limits;
+
+/// Compiles and runs plugins. One per process; clones share it.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+/// What an engine may be told.
+#[derive(Clone, Debug, Default)]
+pub struct EngineOptions {
+    /// Where compiled plugins are kept between starts; `None` compiles each time.
+    ///
+    /// What is in there is run as native code: it is created for this user alone (0700), and must
+    /// stay so.
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// Why there is no engine.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct EngineError(String);
+
+struct Shared {
+    wasmtime: wasmtime::Engine,
+    linker: Linker<Sandbox>,
+    _ticker: Ticker,
+}
+
+/// Advances the epoch until it is dropped.
+struct Ticker {
+    stop: Arc<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Starts the engine and its ticker.
+    ///
+    /// # Errors
+    ///
+    /// When the cache folder can't be used, or no thread can be started.
+    pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
+        let said = |error: wasmtime::Error| EngineError(failure::whole(&error));
+        let cache = options.cache_dir.as_deref().map(open_cache).transpose()?;
+        let wasmtime = wasmtime::Engine::new(&config(cache)).map_err(said)?;
+        let mut linker = Linker::new(&wasmtime);
+        wasi::link(&mut linker).map_err(said)?;
+        v0_1::link(&mut linker).map_err(said)?;
+        let ticker = Ticker::start(wasmtime.weak())?;
+        Ok(Self { shared: Arc::new(Shared { wasmtime, linker, _ticker: ticker }) })
+    }
+
+    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.shared.wasmtime
+    }
+
+    pub(super) fn linker(&self) -> &Linker<Sandbox> {
+        &self.shared.linker
+    }
+}
+
+/// What makes a plugin deterministic, interruptible, and its failures legible.
+fn config(cache: Option<Cache>) -> Config {
+    let mut config = Config::new();
+    config
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+        // The stack is the engine's, the same for every plugin.
+        .max_wasm_stack(limits::PLUGIN_STACK_BYTES)
+        .memory_init_cow(true)
+        .cache(cache);
+    config
+}
+
+fn open_cache(dir: &Path) -> Result<Cache, EngineError> {
+    let failed = |why: String| {
+        EngineError(format!(
+            "the cache folder {} can't be used: {why}; make it writable for this user, or leave \
+             service.cache_dir out",
+            dir.display()
+        ))
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| failed(error.to_string()))?;
+    // wasmtime wants an absolute path.
+    let dir = dir.canonicalize().map_err(|error| failed(error.to_string()))?;
+    let mut config = CacheConfig::new();
+    config.with_directory(dir);
+    Cache::new(config).map_err(|error| failed(failure::whole(&error)))
+}
+
+// === impl Ticker ===
+
+impl Ticker {
+    fn start(engine: EngineWeak) -> Result<Self, EngineError> {
+        let stop = Arc::new(());
+        let running = Arc::downgrade(&stop);
+        let thread = thread::Builder::new()
+            .name("epoch".to_owned())
+            .spawn(move || {
+                while running.strong_count() > 0 {
+                    let Some(engine) = engine.upgrade() else { return };
+                    engine.increment_epoch();
+                    drop(engine);
+                    thread::park_timeout(limits::EPOCH_TICK);
+                }
+            })
+            .map_err(|error| EngineError(format!("the epoch's thread doesn't start: {error}")))?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop = Arc::new(());
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! One store: a plugin's memory, called by one shard, thrown away after the first error.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::Store;
+
+use super::load::Plugin;
+use super::sandbox::Sandbox;
+use super::{Batch, CallCost, CallError, Decisions, Description, failure, v0_1};
+use crate::limits;
+use crate::verdict::FailureClass;
+
+/// A plugin with memory of its own.
+///
+/// What it keeps in that memory may be thrown away between any two calls; after an error it must be.
+pub struct Instance {
+    plugin: Arc<Plugin>,
+    store: Store<Sandbox>,
+    guest: v0_1::Guest,
+    spent: bool,
+}
+
+impl Instance {
+    pub(super) fn new(plugin: Arc<Plugin>) -> Result<Self, CallError> {
+        let (mut store, guest) = open(&plugin)?;
+        configure(&plugin, &mut store, &guest)?;
+        Ok(Self { plugin, store, guest, spent: false })
+    }
+
+    /// The plugin that this is an instance of.
+    #[must_use]
+    pub fn plugin(&self) -> &Arc<Plugin> {
+        &self.plugin
+    }
+
+    /// Whether a call failed: further ones are refused.
+    #[must_use]
+    pub fn spent(&self) -> bool {
+        self.spent
+    }
+
+    /// Hands a batch to the plugin and checks its answer.
+    ///
+    /// # Errors
+    ///
+    /// When the plugin trapped, passed a limit, or answered with what breaks the contract. Nothing
+    /// of the batch is decided then, and this instance is spent.
+    pub fn process(&mut self, batch: &Batch<'_>) -> Result<(Decisions, CallCost), CallError> {
+        if self.spent {
+            return Err(CallError {
+                class: FailureClass::Trap,
+                text: "this instance failed before; make another".to_owned(),
+                backtrace: Vec::new(),
+            });
+        }
+        let limits = &self.plugin.limits;
+        begin(&mut self.store, limits.call, batch.now_us);
+        let answer = self.guest.process(&mut self.store, batch, limits);
+        let sandbox = self.store.data_mut();
+        sandbox.output.flush(Some(batch));
+        let sandbox = self.store.data();
+        match answer {
+            Ok(decisions) => {
+                let wall = sandbox.timer.wall();
+                Ok((decisions, CallCost { wall, memory_bytes: sandbox.memory.used }))
+            }
+            Err(failed) => {
+                self.spent = true;
+                Err(match failed {
+                    v0_1::Failed::Call(error) => failure::classify(&error, sandbox),
+                    v0_1::Failed::Malformed(text) => {
+                        CallError { class: FailureClass::Malformed, text, backtrace: Vec::new() }
+                    }
+                })
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instance")
+            .field("plugin", &self.plugin.name)
+            .field("spent", &self.spent)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Describes and configures on an instance that is thrown away.
+pub(super) fn probe(plugin: &Plugin) -> Result<Description, CallError> {
+    let (mut store, guest) = open(plugin)?;
+    let description = setup(&mut store, "describe", |store| guest.describe(store))?;
+    configure(plugin, &mut store, &guest)?;
+    Ok(description)
+}
+
+fn open(plugin: &Plugin) -> Result<(Store<Sandbox>, v0_1::Guest), CallError> {
+    let sandbox = Sandbox::new(plugin.limits.memory_bytes, Arc::clone(&plugin.log));
+    let mut store = Store::new(plugin.pre.engine(), sandbox);
+    store.limiter(|sandbox| &mut sandbox.memory);
+    store.set_hostcall_fuel(plugin.limits.output_bytes);
+    store.epoch_deadline_callback(|mut store| Ok(store.data_mut().timer.check()));
+    let guest = setup(&mut store, "instantiation", |store| plugin.pre.instantiate(store))?;
+    Ok((store, guest))
+}
+
+fn configure(
+    plugin: &Plugin,
+    store: &mut Store<Sandbox>,
+    guest: &v0_1::Guest,
+) -> Result<(), CallError> {
+    let answer = setup(store, "configure", |store| guest.configure(store, &plugin.config))?;
+    answer.map_err(|why| {
+        let end = why.floor_char_boundary(limits::FAILURE_TEXT_BYTES);
+        CallError {
+            class: FailureClass::Trap,
+            text: format!("it refuses its config: {}", &why[..end]),
+            backtrace: Vec::new(),
+        }
+    })
+}
+
+/// A call that isn't about messages, under limits of its own.
+fn setup<T>(
+    store: &mut Store<Sandbox>,
+    what: &str,
+    call: impl FnOnce(&mut Store<Sandbox>) -> wasmtime::Result<T>,
+) -> Result<T, CallError> {
+    begin(store, limits::PLUGIN_SETUP, 0);
+    let answer = call(store);
+    store.data_mut().output.flush(None);
+    answer.map_err(|error| {
+        let error = failure::classify(&error, store.data());
+        CallError { text: format!("{what} failed ({}): {}", error.class, error.text), ..error }
+    })
+}
+
+fn begin(store: &mut Store<Sandbox>, limit: Duration, now_us: u64) {
+    store.data_mut().begin(limit, now_us);
+    // The next tick calls the timer, which calls for the one after.
+    store.set_epoch_deadline(1);
+}

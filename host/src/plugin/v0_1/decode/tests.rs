@@ -1,0 +1,239 @@
+//! Answers that keep the contract are taken over; each way to break it is named.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::limits::MIB;
+
+fn limits() -> PluginLimits {
+    PluginLimits {
+        memory_bytes: 64 * MIB,
+        call: Duration::from_millis(50),
+        stack_bytes: limits::PLUGIN_STACK_BYTES,
+        emissions: 2,
+        output_bytes: 4096,
+        state_bytes: 8,
+        log_lines_per_s: 100,
+    }
+}
+
+/// An answer under construction: a header, then tables as they are added.
+struct Draft {
+    arena: Vec<u8>,
+    index: Vec<u32>,
+    reasons: Vec<guest::Reason>,
+}
+
+impl Draft {
+    fn new() -> Self {
+        let mut index = vec![0; 16];
+        index[0] = 1;
+        Self { arena: b"hello output key abcdefghi".to_vec(), index, reasons: Vec::new() }
+    }
+
+    fn table(mut self, header: usize, size: u32, words: &[u32]) -> Self {
+        self.index[header] = u32::try_from(self.index.len()).unwrap();
+        self.index[header + 1] = u32::try_from(words.len()).unwrap() / size;
+        self.index[header + 2] = size;
+        self.index.extend_from_slice(words);
+        self
+    }
+
+    fn verdicts(self, words: &[u32]) -> Self {
+        self.table(1, 2, words)
+    }
+
+    fn reason(mut self, code: &str, text: &str) -> Self {
+        self.reasons.push(guest::Reason {
+            code: code.to_owned(),
+            text: text.to_owned(),
+            after_ms: Some(250),
+        });
+        self
+    }
+
+    fn decode(self, messages: usize, slots: usize) -> Result<Decisions, Broken> {
+        let answer =
+            guest::Decisions { arena: self.arena, index: self.index, reasons: self.reasons };
+        decode(answer, Expected { messages, slots, limits: &limits() })
+    }
+
+    #[track_caller]
+    fn refused(self, messages: usize, slots: usize, why: &str) {
+        let error = self.decode(messages, slots).unwrap_err();
+        assert!(error.0.contains(why), "'{}' doesn't say '{why}'", error.0);
+    }
+}
+
+const OUTPUT: [u32; 2] = [6, 6];
+const ABSENT: [u32; 2] = [NONE, 0];
+
+fn emission(message: u32, spans: [[u32; 2]; 4]) -> Vec<u32> {
+    std::iter::once(message).chain(spans.into_iter().flatten()).collect()
+}
+
+fn plain(message: u32) -> Vec<u32> {
+    emission(message, [OUTPUT, ABSENT, ABSENT, ABSENT])
+}
+
+#[test]
+fn every_verdict_is_read() {
+    let verdicts = [0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0];
+    let decisions = Draft::new()
+        .verdicts(&verdicts)
+        .table(4, 6, &[0, 5, 13, 3, NONE, 0])
+        .reason("code", "text")
+        .decode(6, 0)
+        .unwrap();
+    let verdicts: Vec<_> = decisions.messages.into_iter().map(|d| d.verdict).collect();
+    let replaced = Replacement {
+        body: Some(Bytes::from_static(b"hello")),
+        content_type: Some("key".to_owned()),
+        headers: None,
+    };
+    let (code, text) = ("code".to_owned(), "text".to_owned());
+    let after = Some(Duration::from_millis(250));
+    assert_eq!(
+        verdicts,
+        [
+            Verdict::Next(Replacement::default()),
+            Verdict::Next(replaced),
+            Verdict::Done,
+            Verdict::Drop { reason: text.clone() },
+            Verdict::Retry { code: code.clone(), text: text.clone(), after },
+            Verdict::Reject { code, text },
+        ]
+    );
+}
+
+#[test]
+fn emissions_go_to_their_messages() {
+    let mut words = emission(1, [OUTPUT, [13, 3], ABSENT, [0, 5]]);
+    words.extend(plain(1));
+    let decisions = Draft::new().verdicts(&[2, 0, 2, 0]).table(7, 9, &words).decode(2, 0).unwrap();
+    assert_eq!(decisions.messages[0].emissions, []);
+    let [first, second] = &decisions.messages[1].emissions[..] else { panic!("two") };
+    assert_eq!(first.output, "output");
+    assert_eq!(first.routing_key.as_deref(), Some("key"));
+    assert_eq!(first.body.as_deref(), Some(&b"hello"[..]));
+    assert_eq!((second.routing_key.as_deref(), second.body.as_deref()), (None, None));
+}
+
+#[test]
+fn state_is_set_cleared_or_kept() {
+    let decisions = Draft::new()
+        .verdicts(&[2, 0])
+        .table(10, 3, &[0, NONE, 0, 1, 17, 8, 2, NONE, 0])
+        .decode(1, 3)
+        .unwrap();
+    let set = StateChange::Set(Bytes::from_static(b"abcdefgh"));
+    assert_eq!(decisions.states, [StateChange::Unchanged, set, StateChange::Cleared]);
+}
+
+#[test]
+fn records_may_be_wider_than_this_host_knows() {
+    let decisions = Draft::new().table(1, 3, &[2, 0, 77, 0, 0, 77]).decode(2, 0).unwrap();
+    assert_eq!(decisions.messages[0].verdict, Verdict::Done);
+}
+
+#[test]
+fn each_way_to_break_the_contract_is_named() {
+    let d = Draft::new;
+    d().refused(1, 0, "0 verdicts for 1 messages");
+    d().verdicts(&[2, 0, 2, 0]).refused(1, 0, "2 verdicts for 1 messages");
+    d().verdicts(&[6, 0]).refused(1, 0, "verdict of message 0: verdict 6");
+    d().verdicts(&[1, 0]).refused(1, 0, "replacement 0 where there are 0");
+    d().verdicts(&[5, 3]).refused(1, 0, "reason 3 where there are 0");
+    d().verdicts(&[5, 0]).reason("", "x").refused(1, 0, "no code");
+    d().verdicts(&[5, 0]).reason(&"c".repeat(256), "x").refused(1, 0, "code of 256 bytes");
+    d().table(1, 1, &[2]).refused(1, 0, "verdicts of 1 words");
+    let out = |spans| d().verdicts(&[2, 0]).table(7, 9, &emission(0, spans));
+    out([ABSENT, ABSENT, ABSENT, ABSENT]).refused(1, 0, "names no output");
+    out([[6, 0], ABSENT, ABSENT, ABSENT]).refused(1, 0, "names no output");
+    out([OUTPUT, ABSENT, ABSENT, [20, 7]]).refused(1, 0, "body of 7 bytes at 20 leaves the arena");
+    out([OUTPUT, ABSENT, ABSENT, [u32::MAX - 1, u32::MAX]]).refused(1, 0, "leaves the arena");
+    d().verdicts(&[2, 0]).table(7, 9, &plain(1)).refused(1, 0, "message 1 of a batch of 1");
+    d().verdicts(&[5, 0]).reason("code", "text").table(7, 9, &plain(0)).refused(
+        1,
+        0,
+        "which is retried or rejected",
+    );
+    let disordered = [plain(1), plain(0)].concat();
+    d().verdicts(&[2, 0, 2, 0]).table(7, 9, &disordered).refused(2, 0, "in the order");
+    let three = [plain(0), plain(0), plain(0)].concat();
+    d().verdicts(&[2, 0]).table(7, 9, &three).refused(1, 0, "more than 2 emissions");
+    d().verdicts(&[2, 0]).refused(1, 1, "0 state slots where the batch has 1");
+    d().verdicts(&[2, 0]).table(10, 3, &[1, 17, 9]).refused(1, 1, "a state of 9 bytes");
+    d().verdicts(&[2, 0]).table(10, 3, &[1, NONE, 0]).refused(1, 1, "set, to nothing");
+    d().verdicts(&[2, 0]).table(10, 3, &[3, 0, 0]).refused(1, 1, "change 3");
+}
+
+#[test]
+fn an_index_that_is_cut_off_or_of_another_version_is_refused() {
+    let mut draft = Draft::new();
+    draft.index.clear();
+    draft.refused(0, 0, "the index is empty");
+    let mut draft = Draft::new();
+    draft.index.truncate(15);
+    draft.refused(0, 0, "an index of 15 words");
+    let mut draft = Draft::new();
+    draft.index[0] = 2;
+    draft.refused(0, 0, "layout version 2");
+    let mut draft = Draft::new();
+    draft.index[1..4].copy_from_slice(&[u32::MAX; 3]);
+    draft.refused(0, 0, "leave the index");
+}
+
+#[test]
+fn names_that_amqp_cannot_carry_are_refused() {
+    let mut draft = Draft::new();
+    draft.arena = vec![b'k'; 300];
+    let long = emission(0, [[0, 1], [0, 256], ABSENT, ABSENT]);
+    draft.verdicts(&[2, 0]).table(7, 9, &long).refused(1, 0, "routing key of 256 bytes");
+    let mut draft = Draft::new();
+    draft.arena = vec![0xff; 3];
+    let wild = emission(0, [[0, 3], ABSENT, ABSENT, ABSENT]);
+    draft.verdicts(&[2, 0]).table(7, 9, &wild).refused(1, 0, "isn't UTF-8");
+    let mut draft = Draft::new();
+    draft.arena = b"output\x01\x00\x04soon".to_vec();
+    let expires = emission(0, [[0, 6], ABSENT, [6, 7], ABSENT]);
+    draft.verdicts(&[2, 0]).table(7, 9, &expires).refused(1, 0, "expiration 'soon'");
+}
+
+#[test]
+fn an_answer_past_its_size_is_refused() {
+    let mut draft = Draft::new();
+    draft.arena = vec![0; 5000];
+    draft.verdicts(&[2, 0]).refused(1, 0, "where 4096 are allowed");
+}
+
+#[test]
+fn a_long_reason_is_cut_between_characters() {
+    let decisions =
+        Draft::new().verdicts(&[3, 0]).reason("", &"ä".repeat(600)).decode(1, 0).unwrap();
+    let Verdict::Drop { reason } = &decisions.messages[0].verdict else { panic!("drop") };
+    assert_eq!(reason.len(), limits::FAILURE_TEXT_BYTES);
+}
+
+proptest! {
+    #[test]
+    fn no_answer_makes_the_decoder_panic(
+        arena in prop::collection::vec(any::<u8>(), 0..64),
+        tail in prop::collection::vec(prop_oneof![0u32..40, any::<u32>()], 0..64),
+        version in prop_oneof![9 => Just(1u32), 1 => any::<u32>()],
+        messages in 0usize..4,
+        slots in 0usize..3,
+    ) {
+        let mut index = vec![version];
+        index.extend(tail);
+        let reasons = vec![guest::Reason { code: "c".into(), text: "t".into(), after_ms: None }];
+        let answer = guest::Decisions { arena, index, reasons };
+        let limits = limits();
+        let read = decode(answer, Expected { messages, slots, limits: &limits });
+        if let Ok(decisions) = read {
+            prop_assert_eq!(decisions.messages.len(), messages);
+            prop_assert_eq!(decisions.states.len(), slots);
+        }
+    }
+}
