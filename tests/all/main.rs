@@ -6,6 +6,7 @@
     reason = "tests say what went wrong by panicking"
 )]
 
+mod admin;
 mod amqp;
 mod config;
 mod contract;

@@ -145,6 +145,6 @@ fn remedy(error: &io::Error) -> &'static str {
         io::ErrorKind::AddrNotAvailable => {
             "this machine has no such address: take 127.0.0.1, or 0.0.0.0 for all"
         }
-        _ => "choose another address, or set it to \"off\"",
+        _ => "choose another address, or set it to false",
     }
 }

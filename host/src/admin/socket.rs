@@ -18,6 +18,8 @@ use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(test)]
+pub(super) use self::place::private;
 pub use self::place::{candidates, default_path};
 
 use super::Host;

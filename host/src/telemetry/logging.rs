@@ -2,13 +2,16 @@
 //! steer a terminal.
 
 use std::fmt::{self, Write as _};
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::format;
+use tracing_subscriber::fmt::{MakeWriter, format};
+
+#[cfg(test)]
+mod tests;
 
 /// How events are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -19,6 +22,8 @@ pub enum Format {
     /// A JSON object per line.
     Json,
 }
+
+type BoxedSubscriber = Box<dyn tracing::Subscriber + Send + Sync>;
 
 /// Why logging can't start.
 #[derive(Debug, thiserror::Error)]
@@ -44,15 +49,24 @@ pub enum LogError {
 /// [`LogError::Filter`] where the filter can't be read; [`LogError::Started`] at a second call.
 pub fn init(format: Format, filter: &str) -> Result<(), LogError> {
     let filter = parse(filter)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = subscriber(format, filter, io::stderr().is_terminal(), io::stderr);
+    tracing_subscriber::util::SubscriberInitExt::try_init(subscriber).map_err(|_| LogError::Started)
+}
+
+fn subscriber<W>(format: Format, filter: EnvFilter, colours: bool, writer: W) -> BoxedSubscriber
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match format {
-        Format::Human => builder
-            .with_ansi(std::io::stderr().is_terminal())
-            .fmt_fields(format::debug_fn(write_field).delimited(" "))
-            .try_init(),
-        Format::Json => builder.json().flatten_event(true).with_ansi(false).try_init(),
+        Format::Human => Box::new(
+            builder
+                .with_ansi(colours)
+                .fmt_fields(format::debug_fn(write_field).delimited(" "))
+                .finish(),
+        ),
+        Format::Json => Box::new(builder.json().flatten_event(true).with_ansi(false).finish()),
     }
-    .map_err(|_| LogError::Started)
 }
 
 /// Reads a filter more strictly than the library, to which a mistyped level is the name of a target.
@@ -60,7 +74,7 @@ fn parse(filter: &str) -> Result<EnvFilter, LogError> {
     let wrong = |reason: String| LogError::Filter { filter: filter.to_owned(), reason };
     for directive in filter.split(',').map(str::trim) {
         let named = directive.contains(['=', '[']) || directive.contains("::");
-        if !named && directive.parse::<LevelFilter>().is_err() {
+        if directive.is_empty() || !named && directive.parse::<LevelFilter>().is_err() {
             return Err(wrong(format!("'{directive}' is not a level")));
         }
     }

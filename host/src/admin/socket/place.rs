@@ -49,7 +49,7 @@ pub fn candidates() -> Vec<PathBuf> {
 
 /// Makes the folder with mode 0700, or checks that the one that is there is ours alone: in `/tmp`
 /// anybody could have been faster.
-pub(super) fn private(folder: &Path) -> Result<(), ServeError> {
+pub(in crate::admin) fn private(folder: &Path) -> Result<(), ServeError> {
     let wrong = |reason: String| ServeError::Folder { path: folder.to_owned(), reason };
     match DirBuilder::new().mode(0o700).create(folder) {
         Ok(()) => return Ok(()),
