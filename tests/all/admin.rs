@@ -41,7 +41,7 @@ async fn typed(words: &[&str], socket: &Path) -> anyhow::Result<ExitCode> {
     all.extend(words);
     let socket = socket.to_str().unwrap();
     all.extend(["--socket", socket]);
-    cli::main(Cli::typed(all)?).await
+    cli::main(<Cli as clap::Parser>::try_parse_from(all)?).await
 }
 
 fn served() -> (TempDir, PathBuf, CancellationToken) {
