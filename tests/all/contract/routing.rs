@@ -73,3 +73,67 @@ pub(crate) async fn a_headers_exchange_routes_by_all_or_any_of_the_headers(world
     assert_eq!(world.drain(&all, 1).await, ["both"]);
     assert_eq!(world.drain(&any, 2).await, ["both", "one"]);
 }
+
+pub(crate) async fn the_default_exchange_routes_to_the_queue_of_that_name(world: &World) {
+    let queue = world.queue("q", &[]).await;
+    publish_keys(world, "", &[(&queue, "a")]).await;
+    assert_eq!(world.drain(&queue, 1).await, ["a"]);
+}
+
+pub(crate) async fn a_message_that_matches_twice_arrives_once(world: &World) {
+    let exchange = world.exchange("x", ExchangeKind::Topic).await;
+    let queue = world.queue("q", &[]).await;
+    world.bind(&exchange, &queue, "a.*").await;
+    world.bind(&exchange, &queue, "*.b").await;
+    publish_keys(world, &exchange, &[("a.b", "once")]).await;
+    assert_eq!(world.ready("q", &[]).await, 1);
+}
+
+pub(crate) async fn exchanges_feed_each_other_and_a_circle_ends(world: &World) {
+    let front = world.exchange("front", ExchangeKind::Topic).await;
+    let back = world.exchange("back", ExchangeKind::Fanout).await;
+    let queue = world.queue("q", &[]).await;
+    world.bind_with(&front, Destination::Exchange(back.clone()), "meter.#", &[]).await;
+    world.bind_with(&back, Destination::Exchange(front.clone()), "", &[]).await;
+    world.bind(&back, &queue, "").await;
+    world.bind(&front, &queue, "#").await;
+    publish_keys(world, &front, &[("meter.7", "a"), ("other", "b")]).await;
+    assert_eq!(world.ready("q", &[]).await, 2);
+    assert_eq!(world.drain(&queue, 2).await, ["a", "b"]);
+}
+
+pub(crate) async fn an_alternate_exchange_takes_what_no_binding_takes(world: &World) {
+    let spare = world.exchange("spare", ExchangeKind::Fanout).await;
+    let alternate = [("alternate-exchange", spare.as_str().into())];
+    let exchange = world.exchange_with("x", ExchangeKind::Direct, &alternate).await;
+    let (known, unknown) = (world.queue("known", &[]).await, world.queue("unknown", &[]).await);
+    world.bind(&exchange, &known, "known").await;
+    world.bind(&spare, &unknown, "").await;
+    publish_keys(world, &exchange, &[("known", "a"), ("stray", "b")]).await;
+    assert_eq!(world.ready("known", &[]).await, 1);
+    assert_eq!(world.drain(&known, 1).await, ["a"]);
+    assert_eq!(world.drain(&unknown, 1).await, ["b"]);
+}
+
+pub(crate) async fn the_predeclared_exchanges_are_there(world: &World) {
+    let queue = world.queue("q", &[]).await;
+    let key = world.name("key");
+    let exchanges = ["amq.direct", "amq.topic", "amq.fanout"];
+    for exchange in exchanges {
+        world.bind(exchange, &queue, &key).await;
+    }
+    let mine = [("contract", FieldValue::from(key.as_str()))];
+    for exchange in ["amq.headers", "amq.match"] {
+        world.bind_with(exchange, Destination::Queue(queue.clone()), "", &mine).await;
+    }
+    publish_keys(world, "amq.direct", &[(&key, "direct")]).await;
+    publish_keys(world, "amq.topic", &[(&key, "topic")]).await;
+    let group = ["amq.headers", "amq.match"].map(|exchange| {
+        let mut outgoing = message(exchange, "", exchange);
+        outgoing.properties.headers = table(&mine);
+        outgoing
+    });
+    world.publish_confirmed(&group).await;
+    let expected = ["direct", "topic", "amq.headers", "amq.match"];
+    assert_eq!(world.drain(&queue, 4).await, expected);
+}

@@ -15,6 +15,9 @@ use sluicegate::message::{FieldValue, Properties, Table};
 /// How long any test waits for anything. Generous: a busy machine is no failure.
 const WAIT: Duration = Duration::from_secs(30);
 
+/// How often [`eventually`] asks.
+const ATTEMPTS: u32 = 100_000;
+
 /// A broker for one test.
 pub(crate) struct World {
     pub(crate) broker: Arc<dyn Broker>,
@@ -25,6 +28,21 @@ pub(crate) struct World {
 /// Awaits something that must come.
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(WAIT, future).await.expect("it comes in time")
+}
+
+/// Asks again until there is an answer. For what a broker does a moment after it said so; bounded in
+/// time, and in attempts where time stands still.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(ask: impl Fn() -> F) -> T {
+    let asking = async {
+        for _ in 0..ATTEMPTS {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("no answer after {ATTEMPTS} attempts");
+    };
+    within(asking).await
 }
 
 // === impl World ===
