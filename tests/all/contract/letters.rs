@@ -2,10 +2,10 @@
 
 use sluicegate::broker::{Declaration, Delivery, Outgoing, Published, Settlement};
 use sluicegate::config::{ExchangeKind, QueueKind};
-use sluicegate::message::{FieldValue, Table};
+use sluicegate::message::{FieldValue, Message, Table};
 
 use super::World;
-use super::world::{body, message, next};
+use super::world::{message, next, text, within};
 
 /// A queue whose dead letters go through an exchange of their own to a queue that takes them all.
 struct Scene {
@@ -39,16 +39,19 @@ impl Scene {
     }
 
     /// Takes the next dead letter, which must come.
-    async fn letter(&self, world: &World) -> Delivery {
+    async fn letter(&self, world: &World) -> Message {
         let mut consumer = world.consume(&self.dead, 1).await;
-        next(&mut consumer).await
+        let Delivery { message, receipt, .. } = next(&mut consumer).await;
+        receipt.settle(Settlement::Ack);
+        within(consumer.close()).await.expect("it closes");
+        message
     }
 }
 
 /// The entries of `x-death`, newest first.
-fn deaths(letter: &Delivery) -> Vec<Table> {
-    let Some(FieldValue::Array(entries)) = letter.message.properties.headers.get("x-death") else {
-        panic!("no x-death in {:?}", letter.message.properties.headers);
+fn deaths(letter: &Message) -> Vec<Table> {
+    let Some(FieldValue::Array(entries)) = letter.properties.headers.get("x-death") else {
+        panic!("no x-death in {:?}", letter.properties.headers);
     };
     entries
         .iter()
@@ -60,7 +63,7 @@ fn deaths(letter: &Delivery) -> Vec<Table> {
 }
 
 /// Asserts that a message died once, of this reason, in the scene's queue.
-fn assert_died_of(letter: &Delivery, scene: &Scene, reason: &str) {
+fn assert_died_of(letter: &Message, scene: &Scene, reason: &str) {
     let deaths = deaths(letter);
     assert_eq!(deaths.len(), 1, "{deaths:?}");
     let death = &deaths[0];
@@ -70,11 +73,11 @@ fn assert_died_of(letter: &Delivery, scene: &Scene, reason: &str) {
     assert_eq!(death.text("exchange"), Some(scene.exchange.as_str()));
     assert_eq!(death.get("routing-keys"), Some(&FieldValue::Array(vec!["meter.7".into()])));
     assert!(matches!(death.get("time"), Some(FieldValue::Timestamp(1..))), "{death:?}");
-    let headers = &letter.message.properties.headers;
+    let headers = &letter.properties.headers;
     assert_eq!(headers.text("x-first-death-reason"), Some(reason));
     assert_eq!(headers.text("x-first-death-queue"), Some(scene.queue.as_str()));
     assert_eq!(headers.text("x-first-death-exchange"), Some(scene.exchange.as_str()));
-    assert_eq!(letter.message.exchange, scene.dead_exchange);
+    assert_eq!(letter.exchange, scene.dead_exchange);
 }
 
 pub(crate) async fn a_rejected_message_is_dead_lettered(world: &World) {
@@ -88,12 +91,11 @@ pub(crate) async fn a_rejected_message_is_dead_lettered(world: &World) {
     next(&mut consumer).await.receipt.settle(Settlement::Ack);
 
     let letter = scene.letter(world).await;
-    assert_eq!(body(&letter), "a");
-    assert_eq!(letter.message.routing_key, "meter.7");
-    assert_eq!(letter.message.properties.headers.text("meter-id"), Some("m-7"));
-    assert_eq!(letter.message.properties.correlation_id.as_deref(), Some("c-1"));
+    assert_eq!(text(&letter), "a");
+    assert_eq!(letter.routing_key, "meter.7");
+    assert_eq!(letter.properties.headers.text("meter-id"), Some("m-7"));
+    assert_eq!(letter.properties.correlation_id.as_deref(), Some("c-1"));
     assert_died_of(&letter, &scene, "rejected");
-    letter.receipt.settle(Settlement::Ack);
     assert_eq!(world.ready("dead", &[]).await, 0);
 }
 
@@ -103,7 +105,7 @@ pub(crate) async fn without_a_dead_letter_exchange_a_rejected_message_is_gone(wo
     let mut consumer = world.consume(&queue, 1).await;
     next(&mut consumer).await.receipt.settle(Settlement::DeadLetter);
     let second = next(&mut consumer).await;
-    assert_eq!(body(&second), "b");
+    assert_eq!(text(&second.message), "b");
     second.receipt.settle(Settlement::Ack);
 }
 
@@ -113,19 +115,17 @@ pub(crate) async fn a_dead_letter_routing_key_replaces_the_own_one(world: &World
     let mut consumer = world.consume(&scene.queue, 1).await;
     next(&mut consumer).await.receipt.settle(Settlement::DeadLetter);
     let letter = scene.letter(world).await;
-    assert_eq!(letter.message.routing_key, "graveyard");
+    assert_eq!(letter.routing_key, "graveyard");
     assert_died_of(&letter, &scene, "rejected");
-    letter.receipt.settle(Settlement::Ack);
 }
 
 pub(crate) async fn a_queues_time_to_live_expires_messages(world: &World) {
     let scene = Scene::new(world, &[("x-message-ttl", 1.into())]).await;
     world.publish_confirmed(&[scene.message("a")]).await;
     let letter = scene.letter(world).await;
-    assert_eq!(body(&letter), "a");
+    assert_eq!(text(&letter), "a");
     assert_died_of(&letter, &scene, "expired");
     assert_eq!(deaths(&letter)[0].get("original-expiration"), None);
-    letter.receipt.settle(Settlement::Ack);
 }
 
 pub(crate) async fn a_messages_own_expiration_is_kept_in_its_death_alone(world: &World) {
@@ -135,9 +135,8 @@ pub(crate) async fn a_messages_own_expiration_is_kept_in_its_death_alone(world: 
     world.publish_confirmed(&[outgoing]).await;
     let letter = scene.letter(world).await;
     assert_died_of(&letter, &scene, "expired");
-    assert_eq!(letter.message.properties.expiration, None, "it would expire again");
+    assert_eq!(letter.properties.expiration, None, "it would expire again");
     assert_eq!(deaths(&letter)[0].text("original-expiration"), Some("1"));
-    letter.receipt.settle(Settlement::Ack);
 }
 
 pub(crate) async fn the_shorter_time_to_live_counts(world: &World) {
@@ -147,16 +146,14 @@ pub(crate) async fn the_shorter_time_to_live_counts(world: &World) {
     world.publish_confirmed(&[outgoing]).await;
     let letter = scene.letter(world).await;
     assert_died_of(&letter, &scene, "expired");
-    letter.receipt.settle(Settlement::Ack);
 }
 
 pub(crate) async fn a_full_queue_drops_its_oldest_message(world: &World) {
     let scene = Scene::new(world, &[("x-max-length", 2.into())]).await;
     world.publish_confirmed(&["a", "b", "c"].map(|body| scene.message(body))).await;
     let letter = scene.letter(world).await;
-    assert_eq!(body(&letter), "a");
+    assert_eq!(text(&letter), "a");
     assert_died_of(&letter, &scene, "maxlen");
-    letter.receipt.settle(Settlement::Ack);
     assert_eq!(world.drain(&scene.queue, 2).await, ["b", "c"]);
 }
 
@@ -164,9 +161,8 @@ pub(crate) async fn a_queue_full_of_bytes_drops_its_oldest_message(world: &World
     let scene = Scene::new(world, &[("x-max-length-bytes", 10.into())]).await;
     world.publish_confirmed(&["aaaaaa", "bbbbbb", "cccc"].map(|body| scene.message(body))).await;
     let letter = scene.letter(world).await;
-    assert_eq!(body(&letter), "aaaaaa");
+    assert_eq!(text(&letter), "aaaaaa");
     assert_died_of(&letter, &scene, "maxlen");
-    letter.receipt.settle(Settlement::Ack);
     assert_eq!(world.drain(&scene.queue, 2).await, ["bbbbbb", "cccc"]);
 }
 
@@ -177,9 +173,8 @@ pub(crate) async fn a_refused_publish_may_be_dead_lettered(world: &World) {
     assert_eq!(outcomes[0], Published::Confirmed);
     assert!(matches!(outcomes[1], Published::Refused(_)), "{outcomes:?}");
     let letter = scene.letter(world).await;
-    assert_eq!(body(&letter), "b");
+    assert_eq!(text(&letter), "b");
     assert_died_of(&letter, &scene, "maxlen");
-    letter.receipt.settle(Settlement::Ack);
 }
 
 pub(crate) async fn a_message_delivered_too_often_is_dead_lettered(world: &World) {
@@ -191,9 +186,8 @@ pub(crate) async fn a_message_delivered_too_often_is_dead_lettered(world: &World
         next(&mut consumer).await.receipt.settle(Settlement::Release);
     }
     let letter = scene.letter(world).await;
-    assert_eq!(body(&letter), "a");
+    assert_eq!(text(&letter), "a");
     assert_died_of(&letter, &scene, "delivery_limit");
-    letter.receipt.settle(Settlement::Ack);
 }
 
 pub(crate) async fn the_same_death_again_is_counted_up(world: &World) {
@@ -209,7 +203,7 @@ pub(crate) async fn the_same_death_again_is_counted_up(world: &World) {
     next(&mut consumer).await.receipt.settle(Settlement::DeadLetter);
     for count in 1..4 {
         let delivery = next(&mut consumer).await;
-        let deaths = deaths(&delivery);
+        let deaths = deaths(&delivery.message);
         assert_eq!(deaths.len(), 1, "{deaths:?}");
         assert_eq!(deaths[0].get("count").and_then(FieldValue::as_i64), Some(count));
         assert!(!delivery.redelivered, "a dead letter is a new message");
@@ -234,7 +228,7 @@ pub(crate) async fn the_newest_death_comes_first(world: &World) {
 
     let mut consumer = world.consume(&last, 1).await;
     let letter = next(&mut consumer).await;
-    let deaths = deaths(&letter);
+    let deaths = deaths(&letter.message);
     let seen: Vec<_> = deaths.iter().map(|d| (d.text("queue"), d.text("reason"))).collect();
     let expected =
         [(Some(waiting.as_str()), Some("expired")), (Some(scene.queue.as_str()), Some("rejected"))];

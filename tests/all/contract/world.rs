@@ -10,7 +10,7 @@ use sluicegate::broker::{
     Destination, ExchangeDeclaration, Outgoing, Published, QueueDeclaration, Settlement,
 };
 use sluicegate::config::{ExchangeKind, QueueKind};
-use sluicegate::message::{FieldValue, Properties, Table};
+use sluicegate::message::{FieldValue, Message, Properties, Table};
 
 /// How long any test waits for anything. Generous: a busy machine is no failure.
 const WAIT: Duration = Duration::from_secs(30);
@@ -211,7 +211,12 @@ pub(crate) fn message(exchange: &str, routing_key: &str, body: &str) -> Outgoing
 
 /// A delivery's body as text.
 pub(crate) fn body(delivery: &Delivery) -> String {
-    String::from_utf8(delivery.message.body.to_vec()).expect("the body is text")
+    text(&delivery.message)
+}
+
+/// A message's body as text.
+pub(crate) fn text(message: &Message) -> String {
+    String::from_utf8(message.body.to_vec()).expect("the body is text")
 }
 
 /// A field table.
