@@ -203,3 +203,13 @@ pub const EMBEDDED_QUEUE_MESSAGES: u64 = 1_000_000;
 pub const EMBEDDED_QUEUE_BYTES: u64 = 1024 * MIB as u64;
 /// Exchanges, queues, consumers, and bindings of one exchange that the embedded broker holds, each.
 pub const EMBEDDED_OBJECTS: usize = 10_000;
+/// How long a broker may take to answer one request: a declaration, a new channel, a cancel.
+pub const BROKER_ANSWER: Duration = Duration::from_secs(10);
+/// A connection used for declarations is closed when unused for so long.
+pub const SETUP_LINGER: Duration = Duration::from_secs(2);
+/// Bytes of bodies handed to the connection before the writer waits for them to be on the wire.
+pub const PUBLISH_WINDOW_BYTES: usize = 8 * MIB;
+/// Times one publish group is tried on a fresh channel, beside once per distinct exchange.
+pub const PUBLISH_ROUNDS: usize = 3;
+/// Settlements written to a channel in one go.
+pub const SETTLE_BURST: usize = 1024;

@@ -1,0 +1,162 @@
+//! Where a RabbitMQ is and what it is told at the door: address, credentials, TLS.
+//!
+//! Read again at each connect, so that a rotated password or certificate needs no restart. No
+//! password leaves this file but towards the broker.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
+use lapin::uri::{AMQPScheme, AMQPUri};
+
+use crate::broker::BrokerError;
+use crate::config::{Amqp, Credentials, Tls};
+use crate::limits::SHORT_STRING_BYTES;
+
+#[cfg(test)]
+mod tests;
+
+/// One address of a broker. Shown without credentials.
+#[derive(Clone, Debug)]
+pub(super) struct Address {
+    uri: AMQPUri,
+}
+
+impl Address {
+    /// Reads a URL of the config.
+    pub(super) fn parse(url: &str) -> Result<Self, BrokerError> {
+        let bad = |why: &str| {
+            let shown = url.rsplit_once('@').map_or(url, |(_, host)| host);
+            BrokerError::Unreachable(format!(
+                "{shown}: {why}; an address looks like amqp://host:5672/%2f"
+            ))
+        };
+        let mut uri: AMQPUri = url.parse().map_err(|why: String| bad(&why))?;
+        // The library takes an IPv6 address for no host at all and would go to localhost.
+        if let Some((_, rest)) = url.split_once('[')
+            && let Some((host, _)) = rest.split_once(']')
+        {
+            host.clone_into(&mut uri.authority.host);
+        }
+        if uri.vhost.len() > SHORT_STRING_BYTES {
+            return Err(bad("the virtual host's name is longer than 255 bytes"));
+        }
+        Ok(Self { uri })
+    }
+
+    /// Host name or address.
+    pub(super) fn host(&self) -> &str {
+        &self.uri.authority.host
+    }
+
+    /// Port.
+    pub(super) fn port(&self) -> u16 {
+        self.uri.authority.port
+    }
+
+    /// Whether it speaks TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        self.uri.scheme == AMQPScheme::AMQPS
+    }
+
+    /// The library's address, with what it needs to log in.
+    pub(super) fn login(&self, config: &Amqp, login: &Login) -> AMQPUri {
+        let mut uri = self.uri.clone();
+        uri.authority.userinfo.username.clone_from(&login.user);
+        uri.authority.userinfo.password.clone_from(&login.password);
+        uri.query.heartbeat = Some(u16::try_from(config.heartbeat.as_secs()).unwrap_or(u16::MAX));
+        uri
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_tls() { "amqps" } else { "amqp" };
+        let (open, close) = if self.host().contains(':') { ("[", "]") } else { ("", "") };
+        write!(
+            f,
+            "{scheme}://{open}{}{close}:{} (virtual host {:?})",
+            self.host(),
+            self.port(),
+            self.uri.vhost
+        )
+    }
+}
+
+/// A user and password. No `Debug`: it isn't to be printed.
+pub(super) struct Login {
+    user: String,
+    password: String,
+}
+
+impl Login {
+    /// Reads what the config points to.
+    pub(super) fn read(credentials: &Credentials) -> Result<Self, BrokerError> {
+        let refused = |why: String| Err(BrokerError::Refused(why));
+        match credentials {
+            Credentials::Default => {
+                Ok(Self { user: "guest".to_owned(), password: "guest".to_owned() })
+            }
+            Credentials::Inline { user, password } => {
+                Ok(Self { user: user.clone(), password: password.clone() })
+            }
+            Credentials::File(path) => match fs::read_to_string(path) {
+                Ok(text) => Self::split(text.lines().next().unwrap_or_default())
+                    .map_or_else(|| refused(malformed(&path.display().to_string())), Ok),
+                Err(why) => refused(format!(
+                    "can't read the credentials file {}: {why}; it must be readable by the user \
+                     that sluicegate runs as",
+                    path.display()
+                )),
+            },
+            Credentials::Env(name) => match std::env::var(name) {
+                Ok(text) => Self::split(&text)
+                    .map_or_else(|| refused(malformed(&format!("the variable {name}"))), Ok),
+                Err(_) => refused(format!(
+                    "the environment variable {name} isn't set; it must hold user:password"
+                )),
+            },
+        }
+    }
+
+    fn split(line: &str) -> Option<Self> {
+        let (user, password) = line.trim_end_matches(['\r', '\n']).split_once(':')?;
+        (!user.is_empty()).then(|| Self { user: user.to_owned(), password: password.to_owned() })
+    }
+}
+
+fn malformed(place: &str) -> String {
+    format!("{place} doesn't hold user:password on its first line")
+}
+
+/// Reads the certificates that `amqps://` is verified with.
+pub(super) fn read_tls(tls: &Tls) -> Result<OwnedTLSConfig, BrokerError> {
+    let failed = |what: &str, path: &Path, why: std::io::Error| {
+        BrokerError::Unreachable(format!(
+            "can't read the TLS {what} {}: {why}; it must be readable by the user that sluicegate \
+             runs as",
+            path.display()
+        ))
+    };
+    let cert_chain = tls
+        .ca
+        .as_ref()
+        .map(|path| fs::read_to_string(path).map_err(|why| failed("roots", path, why)))
+        .transpose()?;
+    let identity = match &tls.identity {
+        None => None,
+        Some(path) => {
+            let der = fs::read(path).map_err(|why| failed("identity", path, why))?;
+            let password = match &tls.identity_password {
+                None => String::new(),
+                Some(path) => fs::read_to_string(path)
+                    .map_err(|why| failed("identity's password", path, why))?
+                    .trim_end_matches(['\r', '\n'])
+                    .to_owned(),
+            };
+            Some(OwnedIdentity::PKCS12 { der, password })
+        }
+    };
+    Ok(OwnedTLSConfig { identity, cert_chain })
+}

@@ -1,0 +1,228 @@
+//! One connection, opened when first needed and again after it was lost, with what is known of it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::StreamExt;
+use lapin::tcp::AMQPUriTcpExt;
+use lapin::{Connection, ConnectionProperties, Event};
+use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::address::{Address, Login, read_tls};
+use super::errors;
+use crate::broker::BrokerError;
+use crate::config::Amqp;
+use crate::limits::{BROKER_ANSWER, CONNECT_TIMEOUT};
+
+/// A connection for one purpose.
+pub(super) struct Link {
+    /// Shown in RabbitMQ's own pages: `sluicegate NAME PURPOSE`.
+    name: String,
+    config: Arc<Amqp>,
+    /// Held while connecting, so that one attempt serves all who wait.
+    dialing: AsyncMutex<()>,
+    state: Mutex<State>,
+    /// Why the broker takes no publishes now; `None` when it does.
+    blocked: watch::Sender<Option<String>>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Arc<Connection>>,
+    last_error: Option<String>,
+}
+
+impl Link {
+    /// A link that isn't connected yet.
+    pub(super) fn new(broker: &str, purpose: &str, config: Arc<Amqp>) -> Arc<Self> {
+        Arc::new(Self {
+            name: format!("sluicegate {broker} {purpose}"),
+            config,
+            dialing: AsyncMutex::new(()),
+            state: Mutex::new(State::default()),
+            blocked: watch::Sender::new(None),
+        })
+    }
+
+    /// The connection; connects if need be.
+    pub(super) async fn connection(&self) -> Result<Arc<Connection>, BrokerError> {
+        if let Some(open) = self.open() {
+            return Ok(open);
+        }
+        let _one_attempt = self.dialing.lock().await;
+        if let Some(open) = self.open() {
+            return Ok(open);
+        }
+        match self.dial().await {
+            Ok(connection) => {
+                let connection = Arc::new(connection);
+                self.blocked.send_replace(None);
+                let mut state = self.state();
+                state.current = Some(Arc::clone(&connection));
+                state.last_error = None;
+                drop(state);
+                self.follow(&connection);
+                Ok(connection)
+            }
+            Err(error) => {
+                self.note(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// A new channel on the connection.
+    pub(super) async fn channel(&self) -> Result<lapin::Channel, BrokerError> {
+        let connection = self.connection().await?;
+        match timeout(BROKER_ANSWER, connection.create_channel()).await {
+            Ok(Ok(channel)) => Ok(channel),
+            Ok(Err(e)) => {
+                let error = errors::of_channel(&e, "opening a channel");
+                self.note(&error);
+                Err(error)
+            }
+            Err(_) => Err(BrokerError::Unreachable(format!(
+                "{}: no channel within {BROKER_ANSWER:?}",
+                self.name
+            ))),
+        }
+    }
+
+    /// Whether it is connected now.
+    pub(super) fn is_connected(&self) -> bool {
+        self.open().is_some()
+    }
+
+    /// Why the broker takes no publishes now.
+    pub(super) fn blocked(&self) -> Option<String> {
+        let connection = self.open()?;
+        connection.status().blocked().then(|| {
+            self.blocked.borrow().clone().unwrap_or_else(|| "no reason was given".to_owned())
+        })
+    }
+
+    /// Waits until publishes are taken; the reason where they still aren't at the deadline.
+    pub(super) async fn unblocked(&self, deadline: Instant) -> Result<(), String> {
+        let mut changes = self.blocked.subscribe();
+        while let Some(reason) = self.blocked() {
+            if timeout_at(deadline, changes.changed()).await.is_err() {
+                return Err(reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// The last error of connecting, cleared by success.
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.state().last_error.clone()
+    }
+
+    /// Lets go of a connection that answers no more, so that the next use opens another.
+    pub(super) fn discard(&self, connection: &Arc<Connection>) {
+        let mut state = self.state();
+        if state.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection)) {
+            state.current = None;
+        }
+    }
+
+    /// Closes the connection.
+    pub(super) async fn close(&self) {
+        let Some(connection) = self.state().current.take() else { return };
+        if connection.status().connected() {
+            // Closed or out of time: either way nobody uses it any more.
+            let closing = connection.close(200, "sluicegate is done".into());
+            if let Ok(Err(error)) = timeout(BROKER_ANSWER, closing).await {
+                tracing::debug!(connection = self.name, %error, "closing a connection");
+            }
+        }
+    }
+
+    fn open(&self) -> Option<Arc<Connection>> {
+        self.state().current.as_ref().filter(|c| c.status().connected()).cloned()
+    }
+
+    fn note(&self, error: &BrokerError) {
+        self.state().last_error = Some(error.to_string());
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tries every address once, in random order.
+    async fn dial(&self) -> Result<Connection, BrokerError> {
+        let login = Login::read(&self.config.credentials)?;
+        let mut urls: Vec<&String> = self.config.urls.iter().collect();
+        fastrand::shuffle(&mut urls);
+        let mut failures: Vec<String> = Vec::new();
+        let mut refused = None;
+        for url in urls {
+            match self.dial_one(&Address::parse(url)?, &login).await {
+                Ok(connection) => return Ok(connection),
+                Err(BrokerError::Unreachable(why)) => failures.push(why),
+                // The other addresses of a cluster would say the same, unless this one is ill.
+                Err(error) => refused = Some(error),
+            }
+        }
+        Err(refused.unwrap_or_else(|| BrokerError::Unreachable(failures.join("; "))))
+    }
+
+    async fn dial_one(&self, address: &Address, login: &Login) -> Result<Connection, BrokerError> {
+        let shown = address.to_string();
+        let late = || {
+            BrokerError::Unreachable(format!("{shown}: no connection within {CONNECT_TIMEOUT:?}"))
+        };
+        let tls = read_tls(&self.config.tls)?;
+        let properties = ConnectionProperties::default()
+            .with_connection_name(self.name.as_str().into())
+            .with_client_property("product".into(), "sluicegate".into())
+            .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
+        let runtime =
+            lapin::runtime::default_runtime().map_err(|e| errors::of_connect(&e, &shown))?;
+        // The library's thread waits for TCP and TLS without a limit of its own.
+        let connecting = Connection::connector(
+            address.login(&self.config, login),
+            runtime,
+            async move |uri, runtime| {
+                let connecting = uri.connect_with_config_async(tls.as_ref(), &runtime);
+                match timeout(CONNECT_TIMEOUT, connecting).await {
+                    Ok(result) => Ok(result?),
+                    Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+                }
+            },
+            properties,
+        );
+        match timeout(CONNECT_TIMEOUT, connecting).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(e)) => Err(errors::of_connect(&e, &shown)),
+            Err(_) => Err(late()),
+        }
+    }
+
+    /// Notes what the broker says about the connection, until it is gone.
+    fn follow(&self, connection: &Connection) {
+        let mut events = connection.events_listener();
+        let blocked = self.blocked.clone();
+        let name = self.name.clone();
+        tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                match event {
+                    Event::ConnectionBlocked(reason) => {
+                        tracing::warn!(connection = name, reason, "the broker takes no publishes");
+                        blocked.send_replace(Some(reason));
+                    }
+                    Event::ConnectionUnblocked => {
+                        tracing::info!(connection = name, "the broker takes publishes again");
+                        blocked.send_replace(None);
+                    }
+                    Event::Error(error) => {
+                        tracing::debug!(connection = name, %error, "a channel or connection broke");
+                        // Wakes who waits for a broken connection to be unblocked.
+                        blocked.send_modify(|_| {});
+                    }
+                    _ => {}
+                }
+            }
+        });
+    }
+}

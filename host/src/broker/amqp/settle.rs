@@ -1,0 +1,167 @@
+//! A consumer's channel settles its deliveries in one task, in order.
+//!
+//! Acknowledgements that race each other make RabbitMQ close the channel, so receipts only hand
+//! over what is asked; [`super::ack`] decides, the task here writes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use futures_util::future::join_all;
+use lapin::options::{BasicAckOptions, BasicNackOptions};
+use lapin::{Channel, ChannelStatus};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use super::ack::{Coalescer, Frame};
+use crate::broker::{Settlement, Settler};
+use crate::limits::{ACK_DELAY, SETTLE_BURST};
+
+/// What a channel's task is asked.
+enum Ask {
+    Settle(u64, Settlement),
+    /// Answered when everything asked before is written.
+    Flush(oneshot::Sender<lapin::Result<()>>),
+}
+
+/// Hands settlements to the task of one channel.
+pub(super) struct ChannelSettler {
+    asks: mpsc::Sender<Ask>,
+    status: ChannelStatus,
+    closed: AtomicBool,
+    queue: String,
+    /// Receipts dropped unsettled, of the whole broker.
+    dropped: Arc<AtomicU64>,
+}
+
+impl ChannelSettler {
+    /// Starts the task. It ends when the channel breaks, or when nobody holds a receipt any more.
+    pub(super) fn start(
+        channel: &Channel,
+        prefetch: u16,
+        queue: &str,
+        dropped: Arc<AtomicU64>,
+    ) -> Arc<Self> {
+        // No more deliveries are unsettled than the prefetch, and each is settled once.
+        let (asks, inbox) = mpsc::channel(usize::from(prefetch) + 1);
+        tokio::spawn(run(channel.clone(), inbox, prefetch));
+        Arc::new(Self {
+            asks,
+            status: channel.status().clone(),
+            closed: AtomicBool::new(false),
+            queue: queue.to_owned(),
+            dropped,
+        })
+    }
+
+    /// Waits until everything asked so far is written. `None`: the channel broke before.
+    pub(super) async fn flush(&self) -> Option<lapin::Result<()>> {
+        let (done, written) = oneshot::channel();
+        self.asks.send(Ask::Flush(done)).await.ok()?;
+        written.await.ok()
+    }
+
+    /// From here on the channel is gone, whatever its state says yet.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+}
+
+impl Settler for ChannelSettler {
+    fn settle(&self, tag: u64, settlement: Settlement) {
+        match self.asks.try_send(Ask::Settle(tag, settlement)) {
+            // A channel that is gone: the broker delivers again.
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => tracing::error!(
+                queue = self.queue,
+                tag,
+                "more settlements than deliveries: a bug; the delivery stays unsettled until its \
+                 channel closes"
+            ),
+        }
+    }
+
+    fn is_stale(&self) -> bool {
+        self.closed.load(Ordering::Acquire) || !self.status.connected()
+    }
+
+    fn dropped(&self, tag: u64) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(
+            queue = self.queue,
+            tag,
+            "a receipt was dropped unsettled: a bug; released"
+        );
+    }
+}
+
+/// The task: takes what is asked, writes what is due.
+async fn run(channel: Channel, mut inbox: mpsc::Receiver<Ask>, prefetch: u16) {
+    let mut coalescer = Coalescer::new(prefetch);
+    let mut asks = Vec::with_capacity(SETTLE_BURST);
+    let mut frames = Vec::new();
+    let mut due: Option<Instant> = None;
+    loop {
+        let asked = tokio::select! {
+            asked = inbox.recv_many(&mut asks, SETTLE_BURST) => Some(asked),
+            () = until(due) => None,
+        };
+        let mut flushed = Vec::new();
+        for ask in asks.drain(..) {
+            match ask {
+                Ask::Settle(tag, settlement) => {
+                    coalescer.settle(tag, settlement, &mut frames);
+                }
+                Ask::Flush(done) => flushed.push(done),
+            }
+        }
+        coalescer.collect(&mut frames);
+        let over = asked == Some(0);
+        if over || asked.is_none() || !flushed.is_empty() {
+            coalescer.flush(&mut frames);
+        }
+        due = match (coalescer.is_waiting(), due) {
+            (false, _) => None,
+            (true, Some(due)) => Some(due),
+            (true, None) => Some(Instant::now() + ACK_DELAY),
+        };
+        let written = write(&channel, &mut frames).await;
+        let broken = written.is_err();
+        for done in flushed {
+            // Who asked may have run out of patience.
+            let _gone = done.send(written.clone());
+        }
+        if over || broken {
+            return;
+        }
+    }
+}
+
+/// Ready at that time; never where there is none.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Writes the frames in order. They are handed to the connection one after the other as the futures
+/// are first polled, and waited for together.
+async fn write(channel: &Channel, frames: &mut Vec<Frame>) -> lapin::Result<()> {
+    if let [frame] = frames.as_slice() {
+        let frame = *frame;
+        frames.clear();
+        return write_one(channel, frame).await;
+    }
+    let written = join_all(frames.drain(..).map(|frame| write_one(channel, frame))).await;
+    written.into_iter().collect()
+}
+
+async fn write_one(channel: &Channel, frame: Frame) -> lapin::Result<()> {
+    match frame {
+        Frame::Ack { tag, multiple } => channel.basic_ack(tag, BasicAckOptions { multiple }).await,
+        Frame::Nack { tag, requeue } => {
+            let options = BasicNackOptions { requeue, multiple: false };
+            channel.basic_nack(tag, options).await
+        }
+    }
+}
