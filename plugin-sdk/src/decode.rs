@@ -84,3 +84,6 @@ pub(crate) fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, EncodeError
 pub(crate) fn msgpack(value: &impl serde::Serialize) -> Result<Vec<u8>, EncodeError> {
     rmp_serde::to_vec_named(value).map_err(|error| EncodeError("MessagePack", error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;

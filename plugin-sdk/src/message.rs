@@ -225,3 +225,6 @@ impl<'a> Message<'a> {
         self.properties().text(flag::CLUSTER_ID)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,3 +93,6 @@ pub(crate) fn configure<P: Plugin>(config: &[u8]) -> Result<P, ConfigError> {
     plugin.prepare()?;
     Ok(plugin)
 }
+
+#[cfg(test)]
+mod tests;

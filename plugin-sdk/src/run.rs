@@ -180,3 +180,6 @@ fn write_states<P: Plugin>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

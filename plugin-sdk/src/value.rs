@@ -324,3 +324,6 @@ impl<'a> Reader<'a> {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;
