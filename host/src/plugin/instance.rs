@@ -95,6 +95,12 @@ pub(super) fn probe(plugin: &Plugin) -> Result<Description, CallError> {
     Ok(description)
 }
 
+/// Describes on an instance that is thrown away.
+pub(super) fn describe(plugin: &Plugin) -> Result<Description, CallError> {
+    let (mut store, guest) = open(plugin)?;
+    setup(&mut store, "describe", |store| guest.describe(store))
+}
+
 fn open(plugin: &Plugin) -> Result<(Store<Sandbox>, v0_1::Guest), CallError> {
     let sandbox = Sandbox::new(plugin.limits.memory_bytes, Arc::clone(&plugin.log));
     let mut store = Store::new(plugin.pre.engine(), sandbox);

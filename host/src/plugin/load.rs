@@ -48,6 +48,32 @@ impl Engine {
         config: &[u8],
         limits: &PluginLimits,
     ) -> Result<Arc<Plugin>, LoadError> {
+        let mut plugin = self.compile(name, wasm, config, limits)?;
+        plugin.description = instance::probe(&plugin)
+            .map_err(|error| LoadError { plugin: name.to_owned(), text: error.text })?;
+        Ok(Arc::new(plugin))
+    }
+
+    /// Compiles and checks a component as [`Engine::load`] does, and asks what it is, without a
+    /// config: answers the digest and the description.
+    ///
+    /// # Errors
+    ///
+    /// As with [`Engine::load`].
+    pub fn inspect(&self, name: &str, wasm: &[u8]) -> Result<(String, Description), LoadError> {
+        let plugin = self.compile(name, wasm, &[], &PluginLimits::default())?;
+        let description = instance::describe(&plugin)
+            .map_err(|error| LoadError { plugin: name.to_owned(), text: error.text })?;
+        Ok((plugin.digest, description))
+    }
+
+    fn compile(
+        &self,
+        name: &str,
+        wasm: &[u8],
+        config: &[u8],
+        limits: &PluginLimits,
+    ) -> Result<Plugin, LoadError> {
         let refused = |text: String| LoadError { plugin: name.to_owned(), text };
         check_stack(limits).map_err(refused)?;
         check_bytes(wasm).map_err(refused)?;
@@ -68,7 +94,7 @@ impl Engine {
                 ))
             },
         )?;
-        let mut plugin = Plugin {
+        Ok(Plugin {
             name: name.to_owned(),
             digest: hex(&Sha256::digest(wasm)),
             description: Description::default(),
@@ -77,9 +103,7 @@ impl Engine {
             pre,
             log: Arc::new(LogGate::new(name, limits.log_lines_per_s)),
             _engine: self.clone(),
-        };
-        plugin.description = instance::probe(&plugin).map_err(|error| refused(error.text))?;
-        Ok(Arc::new(plugin))
+        })
     }
 }
 

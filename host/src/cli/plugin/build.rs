@@ -1,0 +1,152 @@
+//! `sluicegate plugin build`: cargo with the right target, then the checks that the host would make.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::plugin::{Description, Engine, EngineOptions};
+
+const TARGET: &str = "wasm32-wasip2";
+
+/// Small components that keep the names a trap's backtrace shows; a crate's own profile loses to it.
+const PROFILE: [(&str, &str); 3] = [
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1"),
+    ("CARGO_PROFILE_RELEASE_LTO", "true"),
+    ("CARGO_PROFILE_RELEASE_STRIP", "debuginfo"),
+];
+
+/// Options of `plugin build`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The plugin's folder, where its Cargo.toml is
+    #[arg(default_value = ".", value_name = "FOLDER")]
+    folder: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A component that was built, and found sound.
+struct Built {
+    file: PathBuf,
+    bytes: usize,
+    digest: String,
+    description: Description,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let manifest = args.folder.join("Cargo.toml");
+    ensure!(
+        manifest.is_file(),
+        "there is no {}: name the folder of a plugin's crate",
+        manifest.display()
+    );
+    ensure_target(&args.folder)?;
+    let files = build(&args.folder)?;
+    ensure!(
+        !files.is_empty(),
+        "{} built no component: it needs `crate-type = [\"cdylib\"]` under `[lib]`",
+        manifest.display()
+    );
+    let engine = Engine::new(EngineOptions::default())?;
+    let mut out = std::io::stdout().lock();
+    for file in files {
+        let built = check(&engine, file)?;
+        if args.json {
+            writeln!(out, "{}", built.json())?;
+        } else {
+            out.write_all(built.text().as_bytes())?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Adds the target where rustup can; a toolchain without rustup may have it all the same.
+fn ensure_target(folder: &Path) -> anyhow::Result<()> {
+    if has_target(folder)? {
+        return Ok(());
+    }
+    let added = Command::new("rustup").args(["target", "add", TARGET]).current_dir(folder).status();
+    ensure!(
+        added.is_ok_and(|status| status.success()) && has_target(folder)?,
+        "Rust's target {TARGET} is missing: install it with `rustup target add {TARGET}`"
+    );
+    Ok(())
+}
+
+fn has_target(folder: &Path) -> anyhow::Result<bool> {
+    let arguments = ["--print=target-libdir", "--target", TARGET];
+    let output = Command::new("rustc").args(arguments).current_dir(folder).output();
+    let output = output.context("can't run rustc: install Rust, https://rustup.rs")?;
+    Ok(Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir())
+}
+
+/// Runs cargo and answers the components that it made.
+fn build(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "--target", TARGET]);
+    cargo.arg("--message-format=json-render-diagnostics");
+    cargo.envs(PROFILE).current_dir(folder).stdout(Stdio::piped());
+    let mut child = cargo.spawn().context("can't run cargo: install Rust, https://rustup.rs")?;
+    let mut files = Vec::new();
+    if let Some(messages) = child.stdout.take() {
+        for line in BufReader::new(messages).lines() {
+            files.extend(components(&line?));
+        }
+    }
+    if !child.wait()?.success() {
+        bail!("{} didn't build; the compiler's messages are above", folder.display());
+    }
+    Ok(files)
+}
+
+/// The components that one of cargo's messages speaks of: those of libraries, not of build scripts.
+fn components(message: &str) -> Vec<PathBuf> {
+    let Ok(message) = serde_json::from_str::<Value>(message) else { return Vec::new() };
+    let kinds = message["target"]["kind"].as_array();
+    if !kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == "cdylib")) {
+        return Vec::new();
+    }
+    let files = message["filenames"].as_array().into_iter().flatten();
+    let files = files.filter_map(|file| Some(PathBuf::from(file.as_str()?)));
+    files.filter(|file| file.extension().is_some_and(|end| end == "wasm")).collect()
+}
+
+fn check(engine: &Engine, file: PathBuf) -> anyhow::Result<Built> {
+    let wasm = std::fs::read(&file).with_context(|| format!("can't read {}", file.display()))?;
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    let (digest, description) = engine.inspect(&name, &wasm)?;
+    Ok(Built { file, bytes: wasm.len(), digest, description })
+}
+
+impl Built {
+    fn text(&self) -> String {
+        let Description { name, version, sdk, state_version } = &self.description;
+        let state = state_version.map_or("none".to_owned(), |version| format!("version {version}"));
+        format!(
+            "{}\n  plugin  {name} {version}\n  sdk     {sdk}\n  state   {state}\n  size    {} KiB\n  \
+             sha256  {}\n",
+            self.file.display(),
+            self.bytes.div_ceil(1024),
+            self.digest
+        )
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "file": self.file,
+            "name": self.description.name,
+            "version": self.description.version,
+            "sdk": self.description.sdk,
+            "state_version": self.description.state_version,
+            "bytes": self.bytes,
+            "sha256": self.digest,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
