@@ -27,6 +27,7 @@ pub mod publish;
 pub mod route;
 pub mod service;
 pub mod simulate;
+pub mod state;
 pub mod telemetry;
 pub mod topology;
 pub mod verdict;

@@ -213,3 +213,17 @@ pub const PUBLISH_WINDOW_BYTES: usize = 8 * MIB;
 pub const PUBLISH_ROUNDS: usize = 3;
 /// Settlements written to a channel in one go.
 pub const SETTLE_BURST: usize = 1024;
+/// Bytes of failure reports kept on disk where no broker took them.
+pub const JOURNAL_BYTES: u64 = 64 * MIB as u64;
+/// Their file, in the state folder.
+pub const JOURNAL_FILE: &str = "untold-failures.jsonl";
+/// Events that wait for a shard beyond the messages its pipelines hold.
+pub const SHARD_EVENTS: usize = 256;
+/// Keys with state per pipeline and shard while state is kept in memory; a message of a further key fails.
+pub const STATE_KEYS: usize = 1_000_000;
+/// Time to release what is held once a drain has passed its limit.
+pub const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the shards are asked for a sign of life.
+pub const LIVE_PING: Duration = Duration::from_secs(1);
+/// Without one for so long the process counts as stuck; longer than any call may take.
+pub const LIVE_SILENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,323 @@
+//! From what a plugin decided to messages with an address: outputs, retry copies, annotated dead
+//! letters, failure reports.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::headers;
+use super::job::Job;
+use super::stages::Emitted;
+use crate::broker::Outgoing;
+use crate::config::{Output, Unroutable};
+use crate::limits::{FAILURE_TEXT_BYTES, SHORT_STRING_BYTES};
+use crate::message::{FieldValue, Properties, Table};
+use crate::topology;
+use crate::verdict::Failure;
+
+/// A message to publish, and what its failing means.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// Which of the host's brokers.
+    pub broker: usize,
+    /// The message.
+    pub message: Outgoing,
+    /// What it is.
+    pub role: Role,
+}
+
+/// What a planned message is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// An emission for the output of that name.
+    Output {
+        /// The output's name in the config.
+        name: String,
+        /// What it means that no queue takes it.
+        unroutable: Unroutable,
+    },
+    /// A copy that must be safe before its original is acked.
+    Copy,
+    /// A failure report: best effort within a time.
+    Report,
+}
+
+/// An output with its broker looked up.
+#[derive(Clone, Debug)]
+pub struct OutputTarget {
+    /// Its name in the config.
+    pub name: String,
+    /// Which of the host's brokers.
+    pub broker: usize,
+    /// The rest.
+    pub output: Output,
+}
+
+/// All that is needed to address what a pipeline publishes.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Its queue's name on the broker.
+    pub queue: String,
+    /// Its own broker.
+    pub broker: usize,
+    /// Outputs, in order of their names.
+    pub outputs: Vec<OutputTarget>,
+    /// The header that carries the key, where one does.
+    pub key_header: Option<String>,
+    /// Where failure reports go.
+    pub failures: String,
+    /// This host's name, for reports.
+    pub host: String,
+}
+
+/// Trace context travels with what follows from a message.
+const TRACE: [&str; 2] = ["traceparent", "tracestate"];
+
+impl Addresses {
+    /// Which output has that name.
+    ///
+    /// # Errors
+    /// None has: the text names those there are.
+    pub fn resolve(&self, output: &str) -> Result<usize, String> {
+        self.outputs.iter().position(|target| target.name == output).ok_or_else(|| {
+            let known: Vec<&str> = self.outputs.iter().map(|target| target.name.as_str()).collect();
+            format!(
+                "the plugin emitted to output '{output}', which pipeline '{}' doesn't have; it has: {}",
+                self.pipeline,
+                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+            )
+        })
+    }
+
+    /// The messages that a finished job's emissions become.
+    #[must_use]
+    pub fn outputs(&self, job: &Job, emitted: Vec<Emitted>) -> Vec<Planned> {
+        emitted.into_iter().map(|emitted| self.output(job, emitted)).collect()
+    }
+
+    fn output(&self, job: &Job, emitted: Emitted) -> Planned {
+        let Emitted { stage, index, target, emission, body, content_type } = emitted;
+        let target = &self.outputs[target];
+        let mut properties = emission.properties;
+        self.inherit(&mut properties, job);
+        if emission.body.is_none() && properties.content_type.is_none() {
+            properties.content_type = content_type;
+        }
+        properties.message_id.get_or_insert_with(|| derived_id(job.seed, stage, index));
+        let routing_key = emission
+            .routing_key
+            .or_else(|| target.output.routing_key.clone())
+            .unwrap_or_else(|| job.message.routing_key.clone());
+        Planned {
+            broker: target.broker,
+            message: Outgoing {
+                exchange: target.output.exchange.clone(),
+                routing_key,
+                properties,
+                body: emission.body.unwrap_or(body),
+            },
+            role: Role::Output { name: emission.output, unroutable: target.output.unroutable },
+        }
+    }
+
+    /// What an output takes from its input, unless the plugin set it; and what no plugin may set.
+    fn inherit(&self, properties: &mut Properties, job: &Job) {
+        let input = &job.message.properties;
+        properties.delivery_mode = Some(2);
+        properties.user_id = None;
+        properties.cluster_id = None;
+        headers::strip_own(&mut properties.headers);
+        headers::strip_broker(&mut properties.headers);
+        if properties.correlation_id.is_none() {
+            properties.correlation_id =
+                input.correlation_id.clone().or_else(|| input.message_id.clone());
+        }
+        for name in TRACE.into_iter().chain(self.key_header.as_deref()) {
+            if properties.headers.get(name).is_none()
+                && let Some(value) = input.headers.get(name)
+            {
+                properties.headers.0.push((name.to_owned(), value.clone()));
+            }
+        }
+    }
+
+    /// The copy that waits on a rung and comes back to the queue.
+    #[must_use]
+    pub fn retry_copy(&self, job: &Job, failure: &Failure, rung: Duration, now_s: u64) -> Planned {
+        let mut properties = self.copy(job, failure, now_s);
+        let message = &job.message;
+        let attempt = i64::from(job.attempt) + 1;
+        let original = &mut properties.headers;
+        original.set(headers::ATTEMPT, attempt);
+        original.set(headers::EXCHANGE, message.exchange.as_str());
+        original.set(headers::ROUTING_KEY, message.routing_key.as_str());
+        if let Some(expiration) = &message.properties.expiration {
+            original.set(headers::EXPIRATION, expiration.as_str());
+        }
+        if let Some(user) = &message.properties.user_id {
+            original.set(headers::USER_ID, user.as_str());
+        }
+        self.copy_to(String::new(), topology::delay_queue(&self.queue, rung), properties, job)
+    }
+
+    /// The copy that is dead-lettered in the original's place, with the reason in its headers.
+    #[must_use]
+    pub fn annotated(
+        &self,
+        job: &Job,
+        failure: &Failure,
+        (exchange, routing_key): (&str, Option<&str>),
+        now_s: u64,
+    ) -> Planned {
+        let mut properties = self.copy(job, failure, now_s);
+        properties.headers.set(headers::FAILURE_ID, failure_id(job));
+        properties.headers.set(headers::ATTEMPT, i64::from(job.attempt));
+        let routing_key = routing_key.unwrap_or(&job.message.routing_key).to_owned();
+        self.copy_to(exchange.to_owned(), routing_key, properties, job)
+    }
+
+    fn copy_to(
+        &self,
+        exchange: String,
+        routing_key: String,
+        properties: Properties,
+        job: &Job,
+    ) -> Planned {
+        let message =
+            Outgoing { exchange, routing_key, properties, body: job.message.body.clone() };
+        Planned { broker: self.broker, message, role: Role::Copy }
+    }
+
+    /// The original's properties without what would expire, reroute or be refused, and with the reason.
+    fn copy(&self, job: &Job, failure: &Failure, now_s: u64) -> Properties {
+        let mut properties = job.message.properties.clone();
+        properties.delivery_mode = Some(2);
+        properties.expiration = None;
+        properties.user_id = None;
+        headers::strip_own(&mut properties.headers);
+        headers::strip_broker(&mut properties.headers);
+        let first = if job.first_failed_at == 0 { now_s } else { job.first_failed_at };
+        let reason = &mut properties.headers;
+        reason.set(headers::PIPELINE, self.pipeline.as_str());
+        reason.set(headers::CLASS, failure.class.as_str());
+        reason.set(headers::CODE, bounded(&failure.code, SHORT_STRING_BYTES));
+        reason.set(headers::TEXT, bounded(&failure.text, FAILURE_TEXT_BYTES));
+        reason.set(headers::FIRST_FAILED_AT, seconds(first));
+        reason.set(headers::LAST_FAILED_AT, seconds(now_s));
+        if let Some(stage) = &failure.stage {
+            reason.set(headers::PLUGIN, stage.plugin.as_str());
+            reason.set(headers::PLUGIN_DIGEST, stage.digest.as_str());
+        }
+        properties
+    }
+
+    /// What is told of a message that ends as a failure.
+    #[must_use]
+    pub fn report(&self, job: &Job, failure: &Failure, now_s: u64) -> Planned {
+        let report = Report::new(self, job, failure, now_s);
+        let body = serde_json::to_vec(&report).map_or_else(|_| Bytes::new(), Bytes::from);
+        let mut headers = Table::default();
+        headers.set(headers::PIPELINE, self.pipeline.as_str());
+        headers.set(headers::CLASS, failure.class.as_str());
+        headers.set(headers::CODE, bounded(&failure.code, SHORT_STRING_BYTES));
+        let properties = Properties {
+            content_type: Some("application/json".to_owned()),
+            delivery_mode: Some(2),
+            message_id: Some(report.id.clone()),
+            correlation_id: job.message.properties.message_id.clone(),
+            timestamp: Some(now_s),
+            kind: Some("failure".to_owned()),
+            headers,
+            ..Properties::default()
+        };
+        let routing_key = format!("{}.{}", bounded(&self.pipeline, 200), failure.class);
+        Planned {
+            broker: self.broker,
+            message: Outgoing { exchange: self.failures.clone(), routing_key, properties, body },
+            role: Role::Report,
+        }
+    }
+}
+
+/// A failure report's body.
+#[derive(Debug, Serialize)]
+struct Report<'r> {
+    id: String,
+    message_id: Option<&'r str>,
+    pipeline: &'r str,
+    queue: &'r str,
+    exchange: &'r str,
+    routing_key: &'r str,
+    key: Option<&'r str>,
+    class: &'static str,
+    code: &'r str,
+    text: &'r str,
+    stage: Option<usize>,
+    plugin: Option<&'r str>,
+    plugin_digest: Option<&'r str>,
+    backtrace: &'r [String],
+    attempt: u32,
+    first_failed_at: u64,
+    failed_at: u64,
+    body_bytes: usize,
+    /// Digest of the body, so that a dead letter can be told from another with the same id.
+    body_digest: String,
+    traceparent: Option<&'r str>,
+    host: &'r str,
+}
+
+impl<'r> Report<'r> {
+    fn new(addresses: &'r Addresses, job: &'r Job, failure: &'r Failure, now_s: u64) -> Self {
+        let message = &job.message;
+        let stage = failure.stage.as_ref();
+        Self {
+            id: failure_id(job),
+            message_id: message.properties.message_id.as_deref(),
+            pipeline: &addresses.pipeline,
+            queue: &addresses.queue,
+            exchange: &message.exchange,
+            routing_key: &message.routing_key,
+            key: job.key.as_deref(),
+            class: failure.class.as_str(),
+            code: &failure.code,
+            text: bounded(&failure.text, FAILURE_TEXT_BYTES),
+            stage: stage.map(|stage| stage.index),
+            plugin: stage.map(|stage| stage.plugin.as_str()),
+            plugin_digest: stage.map(|stage| stage.digest.as_str()),
+            backtrace: &failure.backtrace,
+            attempt: job.attempt,
+            first_failed_at: if job.first_failed_at == 0 { now_s } else { job.first_failed_at },
+            failed_at: now_s,
+            body_bytes: message.body.len(),
+            body_digest: blake3::hash(&message.body).to_hex().to_string(),
+            traceparent: message.properties.headers.text(TRACE[0]),
+            host: &addresses.host,
+        }
+    }
+}
+
+/// The id of an output: of its input, stage and place, so that a repeated run gives it again.
+#[must_use]
+pub fn derived_id(seed: [u8; 16], stage: usize, index: usize) -> String {
+    format!("{:032x}-{stage}-{index}", u128::from_be_bytes(seed))
+}
+
+/// The id of a failure: one per message and attempt.
+fn failure_id(job: &Job) -> String {
+    format!("{:032x}-failure", u128::from_be_bytes(job.seed))
+}
+
+fn seconds(seconds: u64) -> FieldValue {
+    FieldValue::I64(i64::try_from(seconds).unwrap_or(i64::MAX))
+}
+
+/// The text up to so many bytes, at a character's boundary.
+fn bounded(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! What waits on a shard for one pipeline: higher priorities first, each key in order of arrival.
+//!
+//! Order per key is the stronger promise: a message that outranks earlier ones of its own key
+//! lifts them to its priority instead of overtaking them.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use super::job::Job;
+use crate::config::BatchLimits;
+
+/// Messages waiting, bounded by the pipeline's prefetch.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    ranks: BTreeMap<u8, VecDeque<Job>>,
+    /// Per waiting key: how many wait, and at which rank.
+    keys: HashMap<Arc<str>, (usize, u8)>,
+    len: usize,
+}
+
+impl Backlog {
+    /// Adds a message behind what waits of its key.
+    pub fn push(&mut self, job: Job) {
+        let mut rank = job.priority();
+        if let Some(key) = &job.key {
+            let (count, waiting) = self.keys.get(key).copied().unwrap_or((0, rank));
+            if count > 0 && waiting < rank {
+                self.lift(&Arc::clone(key), waiting, rank);
+            }
+            rank = rank.max(waiting);
+            self.keys.insert(Arc::clone(key), (count + 1, rank));
+        }
+        self.ranks.entry(rank).or_default().push_back(job);
+        self.len += 1;
+    }
+
+    /// Puts messages back before everything else of their keys, in the order given.
+    pub fn push_front(&mut self, jobs: Vec<Job>) {
+        for job in jobs.into_iter().rev() {
+            let mut rank = job.priority();
+            if let Some(key) = &job.key {
+                let (count, waiting) = self.keys.get(key).copied().unwrap_or((0, rank));
+                rank = if count > 0 { waiting } else { rank };
+                self.keys.insert(Arc::clone(key), (count + 1, rank));
+            }
+            self.ranks.entry(rank).or_default().push_front(job);
+            self.len += 1;
+        }
+    }
+
+    /// Takes up to a batch from the top. A message that isn't `ready` stays, and with it all later
+    /// ones of its key.
+    pub fn take(&mut self, limits: BatchLimits, mut ready: impl FnMut(&Job) -> bool) -> Vec<Job> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        let mut held: HashSet<Arc<str>> = HashSet::new();
+        let mut full = false;
+        for queue in self.ranks.values_mut().rev() {
+            if full {
+                break;
+            }
+            let mut kept = VecDeque::new();
+            while let Some(job) = queue.pop_front() {
+                full = batch.len() >= limits.messages
+                    || (!batch.is_empty() && bytes + job.body.len() > limits.bytes);
+                if full {
+                    queue.push_front(job);
+                    break;
+                }
+                let waits = job.key.as_ref().is_some_and(|key| held.contains(key)) || !ready(&job);
+                if waits {
+                    held.extend(job.key.clone());
+                    kept.push_back(job);
+                } else {
+                    bytes += job.body.len();
+                    batch.push(job);
+                }
+            }
+            while let Some(job) = kept.pop_back() {
+                queue.push_front(job);
+            }
+        }
+        self.ranks.retain(|_, queue| !queue.is_empty());
+        for job in &batch {
+            self.uncount(job);
+        }
+        batch
+    }
+
+    /// Takes out every message that `leaves` says, in no particular order.
+    pub fn extract(&mut self, mut leaves: impl FnMut(&Job) -> bool) -> Vec<Job> {
+        let mut gone = Vec::new();
+        for queue in self.ranks.values_mut() {
+            let (out, stay): (VecDeque<Job>, VecDeque<Job>) =
+                std::mem::take(queue).into_iter().partition(&mut leaves);
+            gone.extend(out);
+            *queue = stay;
+        }
+        self.ranks.retain(|_, queue| !queue.is_empty());
+        for job in &gone {
+            self.uncount(job);
+        }
+        gone
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    fn uncount(&mut self, job: &Job) {
+        self.len -= 1;
+        if let Some(key) = &job.key
+            && let Some((count, _)) = self.keys.get_mut(key)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.keys.remove(key);
+            }
+        }
+    }
+
+    fn lift(&mut self, key: &Arc<str>, from: u8, to: u8) {
+        let Some(queue) = self.ranks.get_mut(&from) else { return };
+        let (lifted, stay): (VecDeque<Job>, VecDeque<Job>) =
+            std::mem::take(queue).into_iter().partition(|job| job.same_key(key));
+        *queue = stay;
+        self.ranks.entry(to).or_default().extend(lifted);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! Jobs and deliveries for this room's tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::job::Job;
+use crate::broker::{Delivery, Receipt, Settlement, Settler};
+use crate::message::Message;
+
+/// A channel that notes how each delivery was settled.
+#[derive(Debug, Default)]
+pub(crate) struct Settled(pub(crate) Mutex<Vec<(u64, Settlement)>>);
+
+impl Settler for Settled {
+    fn settle(&self, tag: u64, settlement: Settlement) {
+        self.0.lock().unwrap().push((tag, settlement));
+    }
+
+    fn is_stale(&self) -> bool {
+        false
+    }
+
+    fn dropped(&self, _: u64) {}
+}
+
+/// A delivery of that message.
+pub(crate) fn delivery(message: Message) -> Delivery {
+    Delivery {
+        message,
+        redelivered: false,
+        delivery_count: None,
+        receipt: Receipt::new(Arc::new(Settled::default()), 1),
+    }
+}
+
+/// A job of that key and priority; an empty key is none.
+pub(crate) fn job(key: &str, priority: u8, body: &str) -> Job {
+    let body = Bytes::copy_from_slice(body.as_bytes());
+    let mut message = Message { body: body.clone(), ..Message::default() };
+    message.properties.priority = Some(priority);
+    Job {
+        message,
+        body,
+        key: (!key.is_empty()).then(|| key.into()),
+        identity: None,
+        seed: [0; 16],
+        attempt: 1,
+        first_failed_at: 0,
+        unfit: None,
+        consumer: 1,
+        received: Instant::now(),
+        confirmed: Vec::new(),
+        receipt: Receipt::new(Arc::new(Settled::default()), 1),
+    }
+}

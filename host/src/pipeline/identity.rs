@@ -1,0 +1,110 @@
+//! Which message this is, so that one that was settled isn't processed again when the broker brings
+//! it back.
+//!
+//! An identity is the message's id with the digest of its body: the same id with another body is
+//! another message. Identities of settled messages are remembered for a time, up to a number.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::IdWindow;
+
+/// A message's identity at one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Digest of the id.
+    pub id: [u8; 16],
+    /// Digest of id, body and attempt.
+    pub whole: [u8; 16],
+}
+
+/// What is known of an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing.
+    Never,
+    /// It was settled: its outputs are safe.
+    Settled,
+    /// Its id was settled with another body or at an earlier attempt.
+    OtherBody,
+}
+
+/// The identities that were settled lately.
+#[derive(Debug)]
+pub struct Window {
+    limits: IdWindow,
+    settled: HashSet<[u8; 16]>,
+    bodies: HashMap<[u8; 16], [u8; 16]>,
+    order: VecDeque<(Instant, Identity)>,
+}
+
+impl Identity {
+    /// The identity of a message with that id and body. A retried message is a new delivery of the
+    /// same message: `attempt` keeps its copy apart from the original that led to it.
+    #[must_use]
+    pub fn new(id: &[u8], body: &[u8], attempt: u32) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&(id.len() as u64).to_le_bytes()).update(id);
+        let id = short(&hasher);
+        hasher.update(&attempt.to_le_bytes()).update(body);
+        Self { id, whole: short(&hasher) }
+    }
+}
+
+/// The first half of a digest.
+pub(super) fn short(hasher: &blake3::Hasher) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    half
+}
+
+impl Window {
+    /// An empty window of these limits.
+    #[must_use]
+    pub fn new(limits: IdWindow) -> Self {
+        Self { limits, settled: HashSet::new(), bodies: HashMap::new(), order: VecDeque::new() }
+    }
+
+    /// What is known of this identity.
+    #[must_use]
+    pub fn seen(&self, identity: &Identity) -> Seen {
+        if self.settled.contains(&identity.whole) {
+            Seen::Settled
+        } else if self.bodies.contains_key(&identity.id) {
+            Seen::OtherBody
+        } else {
+            Seen::Never
+        }
+    }
+
+    /// Remembers a settled identity, and forgets those past the limits.
+    pub fn settle(&mut self, identity: Identity, now: Instant) {
+        if self.settled.insert(identity.whole) {
+            self.bodies.insert(identity.id, identity.whole);
+            self.order.push_back((now, identity));
+        }
+        while self.order.len() > self.limits.entries
+            || self.order.front().is_some_and(|(at, _)| self.is_old(*at, now))
+        {
+            self.forget_oldest();
+        }
+    }
+
+    fn is_old(&self, at: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(at) > self.limits.age.max(Duration::from_millis(1))
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, identity)) = self.order.pop_front() {
+            self.settled.remove(&identity.whole);
+            if self.bodies.get(&identity.id) == Some(&identity.whole) {
+                self.bodies.remove(&identity.id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

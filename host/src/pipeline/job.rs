@@ -1,0 +1,54 @@
+//! A delivery on its way through a pipeline.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::identity::Identity;
+use crate::broker::Receipt;
+use crate::message::Message;
+use crate::verdict::Failure;
+
+/// A delivery with all that the pipeline knows of it.
+#[derive(Debug)]
+pub struct Job {
+    /// The message as its producer published it, whatever attempt this is.
+    pub message: Message,
+    /// Its body with the content encoding taken off; what plugins see.
+    pub body: Bytes,
+    /// What orders it and finds its state.
+    pub key: Option<Arc<str>>,
+    /// Who it is; `None` where the pipeline or the message has no id.
+    pub identity: Option<Identity>,
+    /// What ids derived from it start from.
+    pub seed: [u8; 16],
+    /// 1 at the first.
+    pub attempt: u32,
+    /// When it failed first, in seconds since 1970; 0 where it hasn't.
+    pub first_failed_at: u64,
+    /// Why it fails without running, where it does.
+    pub unfit: Option<Failure>,
+    /// Which consumer of the pipeline it came from, counted from its start.
+    pub consumer: u64,
+    /// When it arrived.
+    pub received: Instant,
+    /// Digests of outputs that were confirmed in a run that was undone.
+    pub confirmed: Vec<u64>,
+    /// Settles it.
+    pub receipt: Receipt,
+}
+
+impl Job {
+    /// Priority within a shard's backlog.
+    #[must_use]
+    pub fn priority(&self) -> u8 {
+        self.message.properties.priority.unwrap_or(0)
+    }
+
+    /// Whether it comes before the message of that key and identity is through.
+    #[must_use]
+    pub fn same_key(&self, key: &str) -> bool {
+        self.key.as_deref() == Some(key)
+    }
+}

@@ -1,0 +1,488 @@
+//! One pipeline on one shard: what waits, what ran and waits to be published, what is being published.
+//!
+//! ```text
+//! backlog ──take──► run ──► ready groups ──► publishing ──► commit state, identities ──► settle
+//!    ▲                          │                 │
+//!    └──────────── rewind ◄─────┴─────────────────┘
+//! ```
+//!
+//! State changes of a group stay in the group until it is published. A key that must be rewound gives
+//! them up, in the group and in all later ones, and its messages return to the front of the backlog.
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::address::{Addresses, Planned, Role};
+use super::backlog::Backlog;
+use super::flight::InFlight;
+use super::identity::{Seen, Window};
+use super::instances::{Instances, Stages};
+use super::job::Job;
+use super::journal::Journal;
+use super::judge::{Policy, Sentence, Terminal, judge};
+use super::publishing::{Done, Fate};
+use super::stages::{self, Outcome, Run, Setting, Stage};
+use crate::broker::Settlement;
+use crate::config::{BatchLimits, IdWindow};
+use crate::limits::{READY_BATCHES_MAX, STATE_KEYS};
+use crate::state::{Changes, Store};
+use crate::telemetry::{Outcome as Settled, PipelineMetrics};
+use crate::verdict::{Failure, FailureClass};
+
+/// What is the same for a pipeline on every shard.
+pub struct Shape {
+    /// Its place in the host's list.
+    pub index: u16,
+    /// Its name.
+    pub name: String,
+    /// Its stages.
+    pub stages: Vec<Stage>,
+    /// Each stage's plugin in the host's list.
+    pub plugins: Vec<usize>,
+    /// What becomes of failures.
+    pub policy: Policy,
+    /// Where everything goes.
+    pub addresses: Addresses,
+    /// Bounds of a batch.
+    pub batch: BatchLimits,
+    /// Bounds of the identities remembered.
+    pub id_window: IdWindow,
+    /// What it holds of its prefetch.
+    pub in_flight: Arc<InFlight>,
+    /// What it tells.
+    pub metrics: PipelineMetrics,
+    /// Where untold failures are kept.
+    pub journal: Arc<Journal>,
+}
+
+/// One pipeline on one shard.
+pub struct Lane {
+    shape: Arc<Shape>,
+    backlog: Backlog,
+    ready: VecDeque<Group>,
+    publishing: Option<Group>,
+    publisher: mpsc::Sender<Vec<Planned>>,
+    store: Store,
+    window: Window,
+    /// Identities that are between the backlog and their settlement.
+    running: HashSet<[u8; 16]>,
+}
+
+/// A batch that ran.
+#[derive(Default)]
+struct Group {
+    entries: Vec<Entry>,
+    items: Vec<Planned>,
+    changes: Changes,
+}
+
+struct Entry {
+    job: Job,
+    end: End,
+    /// How many of the group's items are this entry's.
+    items: usize,
+}
+
+/// How a message is to be settled once its items are safe.
+enum End {
+    Done,
+    Dropped(String),
+    Failed(Failure, Settled),
+}
+
+impl Lane {
+    /// An idle lane that hands its groups to `publisher`.
+    pub fn new(shape: Arc<Shape>, publisher: mpsc::Sender<Vec<Planned>>) -> Self {
+        let window = Window::new(shape.id_window);
+        Self {
+            shape,
+            backlog: Backlog::default(),
+            ready: VecDeque::new(),
+            publishing: None,
+            publisher,
+            store: Store::default(),
+            window,
+            running: HashSet::new(),
+        }
+    }
+
+    /// A message arrived.
+    pub fn arrived(&mut self, job: Job) {
+        self.backlog.push(job);
+    }
+
+    /// Whether [`Lane::work`] may have something to do.
+    pub fn has_work(&self) -> bool {
+        self.backlog.len() > 0 && self.ready.len() < READY_BATCHES_MAX
+    }
+
+    /// Runs one batch. Whether there was one.
+    pub fn work(&mut self, instances: &mut Instances, now_us: u64) -> bool {
+        let fitting = instances.batch_messages(&self.shape.plugins);
+        let limits =
+            BatchLimits { messages: self.shape.batch.messages.min(fitting), ..self.shape.batch };
+        let (window, running) = (&self.window, &mut self.running);
+        let mut taken = self.backlog.take(limits, |job| match &job.identity {
+            Some(identity) => running.insert(identity.whole),
+            None => true,
+        });
+        if taken.is_empty() {
+            return false;
+        }
+        let metrics = &self.shape.metrics;
+        let duplicates: Vec<Job> = taken
+            .extract_if(.., |job| match &job.identity {
+                Some(identity) => match window.seen(identity) {
+                    Seen::Settled => true,
+                    Seen::OtherBody => {
+                        if job.attempt == 1 {
+                            metrics.id_conflict();
+                        }
+                        false
+                    }
+                    Seen::Never => false,
+                },
+                None => false,
+            })
+            .collect();
+        for job in duplicates {
+            self.settle(job, Settlement::Ack, Settled::Duplicate);
+        }
+        if !taken.is_empty() {
+            self.bound_keys(&mut taken);
+            let run = self.run(instances, &taken, now_us);
+            let group = self.group(taken, run, now_us / 1_000_000);
+            self.ready.push_back(group);
+            self.dispatch();
+        }
+        true
+    }
+
+    /// Refuses keys that would need more state than a shard holds.
+    fn bound_keys(&self, jobs: &mut [Job]) {
+        if self.store.keys() < STATE_KEYS {
+            return;
+        }
+        for job in jobs {
+            if job.key.as_ref().is_some_and(|key| !self.store.has(key)) && job.unfit.is_none() {
+                job.unfit = Some(Failure {
+                    class: FailureClass::Memory,
+                    code: "state_full".to_owned(),
+                    text: format!("this shard holds state of {STATE_KEYS} keys and takes no more"),
+                    stage: None,
+                    backtrace: Vec::new(),
+                    retry_after: None,
+                });
+            }
+        }
+    }
+
+    fn run(&self, instances: &mut Instances, jobs: &[Job], now_us: u64) -> Run {
+        let shape = &*self.shape;
+        let view = |key: &str, stage: usize| {
+            let newest_first = self.ready.iter().rev().chain(&self.publishing);
+            newest_first
+                .filter_map(|group| group.changes.get(key, stage))
+                .next()
+                .or_else(|| self.store.get(key, stage))
+                .cloned()
+        };
+        let mut calls = Stages { instances, plugins: &shape.plugins, metrics: &shape.metrics };
+        let resolve = |output: &str| shape.addresses.resolve(output);
+        let setting = Setting { stages: &shape.stages, view: &view, resolve: &resolve, now_us };
+        let run = stages::run(&setting, &mut calls, jobs);
+        if run.rewound > 0 {
+            shape.metrics.rewound(run.rewound);
+        }
+        run
+    }
+
+    fn group(&self, jobs: Vec<Job>, run: Run, now_s: u64) -> Group {
+        let addresses = &self.shape.addresses;
+        let mut group = Group { changes: run.changes, ..Group::default() };
+        for (job, outcome) in jobs.into_iter().zip(run.outcomes) {
+            let (end, items) = match outcome {
+                Outcome::Done(emitted) => (End::Done, addresses.outputs(&job, emitted)),
+                Outcome::Dropped { reason, emitted } => {
+                    (End::Dropped(reason), addresses.outputs(&job, emitted))
+                }
+                Outcome::Failed(failure) => self.sentence(&job, failure, now_s),
+            };
+            group.add(job, end, items);
+        }
+        group
+    }
+
+    /// What becomes of a failed message, and what must be published for it.
+    fn sentence(&self, job: &Job, failure: Failure, now_s: u64) -> (End, Vec<Planned>) {
+        let shape = &*self.shape;
+        shape.metrics.failed(&failure);
+        let addresses = &shape.addresses;
+        if let Sentence::Retry(rung) = judge(&failure, job.attempt, &shape.policy) {
+            let copy = addresses.retry_copy(job, &failure, rung, now_s);
+            return (End::Failed(failure, Settled::Retried), vec![copy]);
+        }
+        let mut items = vec![addresses.report(job, &failure, now_s)];
+        let settled = match &shape.policy.terminal {
+            Terminal::Nack => Settled::DeadLettered,
+            Terminal::Discard => Settled::Discarded,
+            Terminal::Annotate { exchange, routing_key } => {
+                let to = (exchange.as_str(), routing_key.as_deref());
+                items.push(addresses.annotated(job, &failure, to, now_s));
+                Settled::Annotated
+            }
+        };
+        (End::Failed(failure, settled), items)
+    }
+
+    /// Hands what is ready to the publisher, if that is idle.
+    fn dispatch(&mut self) {
+        while self.publishing.is_none() && !self.ready.is_empty() {
+            let mut merged = Group::default();
+            for group in self.ready.drain(..) {
+                merged.merge(group);
+            }
+            let mut items = std::mem::take(&mut merged.items);
+            merged.skip_confirmed(&mut items);
+            self.publishing = Some(merged);
+            if items.is_empty() {
+                self.published(Done { items, fates: Vec::new() });
+            } else if let Err(refused) = self.publisher.try_send(items) {
+                // Its task is gone: the host is stopping, and nothing was published.
+                let items = refused.into_inner();
+                let fates = vec![Fate::Abandoned; items.len()];
+                self.published(Done { items, fates });
+            }
+        }
+    }
+
+    /// The group in publication is through.
+    pub fn published(&mut self, done: Done) {
+        let Some(group) = self.publishing.take() else { return };
+        let now_s = super::unix_us() / 1_000_000;
+        let impossible = done.fates.iter().any(|fate| matches!(fate, Fate::Impossible(_)));
+        let mut changes = group.changes;
+        let (mut failed, mut open) = (Vec::new(), Vec::new());
+        let mut results = done.items.into_iter().zip(done.fates);
+        for mut entry in group.entries {
+            let own: Vec<(Planned, Fate)> = results.by_ref().take(entry.items).collect();
+            self.note_untold(&own);
+            if impossible {
+                entry.job.note_confirmed(&own);
+            }
+            if own.iter().any(|(_, fate)| *fate == Fate::Abandoned) {
+                if let Some(key) = &entry.job.key {
+                    changes.forget(key);
+                }
+                self.settle(entry.job, Settlement::Release, Settled::Released);
+                continue;
+            }
+            let impossible = own.into_iter().find_map(|(_, fate)| match fate {
+                Fate::Impossible(failure) => Some(failure),
+                _ => None,
+            });
+            match impossible {
+                Some(failure) => failed.push((entry, failure)),
+                None => open.push(entry),
+            }
+        }
+        let rewound = self.rewind_failed(&failed, &mut changes, &mut open);
+        self.commit(changes);
+        for entry in open {
+            self.finish(entry);
+        }
+        self.backlog.push_front(rewound);
+        self.sentence_failed(failed, now_s);
+        self.dispatch();
+    }
+
+    /// Rewinds the keys of messages that can't be published: takes what is unsettled of them out of
+    /// this group and of all later ones. The messages to run again, in order.
+    fn rewind_failed(
+        &mut self,
+        failed: &[(Entry, Failure)],
+        changes: &mut Changes,
+        open: &mut Vec<Entry>,
+    ) -> Vec<Job> {
+        let stateful = self.shape.stages.iter().any(|stage| stage.stateful);
+        let keys: HashSet<Arc<str>> =
+            failed.iter().filter_map(|(entry, _)| entry.job.key.clone()).collect();
+        if !stateful || keys.is_empty() {
+            return Vec::new();
+        }
+        let of_key = |entry: &mut Entry| entry.job.key.as_ref().is_some_and(|k| keys.contains(k));
+        let mut rewound: Vec<Entry> = open.extract_if(.., of_key).collect();
+        for group in &mut self.ready {
+            rewound.extend(group.extract(of_key));
+        }
+        for key in &keys {
+            changes.forget(key);
+            self.forget(key);
+        }
+        self.shape.metrics.rewound(rewound.len());
+        rewound.into_iter().map(|entry| self.reopen(entry.job)).collect()
+    }
+
+    fn forget(&mut self, key: &Arc<str>) {
+        for group in &mut self.ready {
+            group.changes.forget(key);
+        }
+        self.store.rewind(key, self.shape.stages.len(), self.shape.index);
+    }
+
+    fn reopen(&mut self, job: Job) -> Job {
+        if let Some(identity) = &job.identity {
+            self.running.remove(&identity.whole);
+        }
+        job
+    }
+
+    /// Messages whose outputs or copies can't be published are judged in their turn. A copy that
+    /// can't be made leaves the broker's own dead-lettering.
+    fn sentence_failed(&mut self, failed: Vec<(Entry, Failure)>, now_s: u64) {
+        if failed.is_empty() {
+            return;
+        }
+        let mut group = Group::default();
+        for (entry, failure) in failed {
+            let (end, items) = match entry.end {
+                End::Failed(first, _) => (End::Failed(first, Settled::DeadLettered), Vec::new()),
+                End::Done | End::Dropped(_) => self.sentence(&entry.job, failure, now_s),
+            };
+            group.add(entry.job, end, items);
+        }
+        self.ready.push_front(group);
+    }
+
+    fn commit(&mut self, changes: Changes) {
+        let (keys, bytes) = (self.store.keys(), self.store.bytes());
+        self.store.commit(changes);
+        let delta = |now: usize, before: usize| {
+            i64::try_from(now).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX)
+        };
+        self.shape
+            .metrics
+            .state_keys(delta(self.store.keys(), keys), delta(self.store.bytes(), bytes));
+    }
+
+    fn finish(&mut self, entry: Entry) {
+        let (settlement, outcome) = match &entry.end {
+            End::Done => (Settlement::Ack, Settled::Done),
+            End::Dropped(reason) => {
+                tracing::debug!(pipeline = self.shape.name, reason, "dropped");
+                (Settlement::Ack, Settled::Dropped)
+            }
+            End::Failed(_, Settled::DeadLettered) => {
+                (Settlement::DeadLetter, Settled::DeadLettered)
+            }
+            End::Failed(_, settled) => (Settlement::Ack, *settled),
+        };
+        if let (Settlement::Ack, Some(identity)) = (settlement, entry.job.identity) {
+            self.window.settle(identity, Instant::now());
+        }
+        self.settle(entry.job, settlement, outcome);
+    }
+
+    fn note_untold(&self, items: &[(Planned, Fate)]) {
+        for (item, fate) in items {
+            if *fate == Fate::Untold {
+                self.shape.metrics.report_unsent();
+                self.shape.journal.write(&item.message.body);
+            }
+        }
+    }
+
+    fn settle(&mut self, job: Job, settlement: Settlement, outcome: Settled) {
+        let job = self.reopen(job);
+        self.shape.metrics.settled(outcome);
+        self.shape.metrics.processed_latency(job.received.elapsed());
+        job.receipt.settle(settlement);
+        self.shape.in_flight.left(1, &self.shape.metrics);
+    }
+
+    /// A consumer of this pipeline is gone, and the broker will deliver again what it had handed out:
+    /// everything of it is forgotten, but what is being published, whose outputs may be safe already.
+    pub fn lost(&mut self, consumer: u64) {
+        for job in self.backlog.extract(|job| job.consumer <= consumer) {
+            self.settle(job, Settlement::Release, Settled::Released);
+        }
+        for group in std::mem::take(&mut self.ready) {
+            for entry in group.entries {
+                if let Some(key) = entry.job.key.clone() {
+                    self.store.rewind(&key, self.shape.stages.len(), self.shape.index);
+                }
+                self.settle(entry.job, Settlement::Release, Settled::Released);
+            }
+        }
+    }
+}
+
+// === impl Group ===
+
+impl Group {
+    fn add(&mut self, job: Job, end: End, items: Vec<Planned>) {
+        self.entries.push(Entry { job, end, items: items.len() });
+        self.items.extend(items);
+    }
+
+    fn merge(&mut self, later: Self) {
+        self.entries.extend(later.entries);
+        self.items.extend(later.items);
+        self.changes.merge(later.changes);
+    }
+
+    /// Takes out entries with their items.
+    fn extract(&mut self, mut leaves: impl FnMut(&mut Entry) -> bool) -> Vec<Entry> {
+        let mut gone = Vec::new();
+        let mut items = std::mem::take(&mut self.items).into_iter();
+        for mut entry in std::mem::take(&mut self.entries) {
+            let own: Vec<Planned> = items.by_ref().take(entry.items).collect();
+            if leaves(&mut entry) {
+                gone.push(entry);
+            } else {
+                self.items.extend(own);
+                self.entries.push(entry);
+            }
+        }
+        gone
+    }
+
+    /// Leaves out outputs that were confirmed, to the byte, in a run that was undone.
+    fn skip_confirmed(&mut self, items: &mut Vec<Planned>) {
+        if self.entries.iter().all(|entry| entry.job.confirmed.is_empty()) {
+            return;
+        }
+        let mut all = std::mem::take(items).into_iter();
+        for entry in &mut self.entries {
+            let own = all.by_ref().take(entry.items).filter(|item| {
+                item.role == Role::Report || !entry.job.confirmed.contains(&digest(item))
+            });
+            let before = items.len();
+            items.extend(own);
+            entry.items = items.len() - before;
+        }
+    }
+}
+
+// === impl Job ===
+
+impl Job {
+    /// Remembers which outputs are out, should this run be undone.
+    fn note_confirmed(&mut self, items: &[(Planned, Fate)]) {
+        let safe = items.iter().filter(|(_, fate)| *fate == Fate::Safe);
+        self.confirmed.extend(safe.map(|(item, _)| digest(item)));
+    }
+}
+
+/// Tells one planned message from another, for as long as this process lives.
+fn digest(item: &Planned) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let message = &item.message;
+    (item.broker, &message.exchange, &message.routing_key, &message.body).hash(&mut hasher);
+    (&message.properties.message_id, format!("{:?}", message.properties.headers)).hash(&mut hasher);
+    hasher.finish()
+}

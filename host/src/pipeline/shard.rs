@@ -1,0 +1,118 @@
+//! Shards: the threads that run plugins.
+//!
+//! A shard owns a lane of every pipeline and an instance of every plugin; messages of one key always
+//! come to the same shard, so that nothing here is locked. It takes its events as they come and runs
+//! one batch of each lane that has work, in turn, so that no pipeline starves another.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::instances::Instances;
+use super::job::Job;
+use super::lane::Lane;
+use super::publishing::Done;
+use crate::plugin::Plugin;
+
+/// What a shard is told.
+pub enum Event {
+    /// A message for that pipeline.
+    Arrived(usize, Box<Job>),
+    /// That pipeline's group is through.
+    Published(usize, Done),
+    /// Consumers of that pipeline up to this one are gone.
+    Lost(usize, u64),
+    /// Asked to show that it lives.
+    Ping(oneshot::Sender<()>),
+    /// Nothing more will come.
+    Stop,
+}
+
+/// A running shard.
+#[derive(Debug)]
+pub struct Shard {
+    events: mpsc::Sender<Event>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Shard {
+    /// Starts a thread that runs these lanes.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub fn start(
+        number: usize,
+        lanes: Vec<Lane>,
+        plugins: &[Arc<Plugin>],
+        (events, inbox): (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    ) -> std::io::Result<Self> {
+        let instances = Instances::new(plugins);
+        let thread = thread::Builder::new()
+            .name(format!("shard-{number}"))
+            .spawn(move || Worker { lanes, instances, inbox, stopped: false }.run())?;
+        Ok(Self { events, thread: Some(thread) })
+    }
+
+    /// Where its events go.
+    #[must_use]
+    pub fn events(&self) -> &mpsc::Sender<Event> {
+        &self.events
+    }
+
+    /// Stops it when it has taken what was sent before, and waits for its thread.
+    pub async fn stop(mut self) {
+        // A shard that is gone already has nothing to stop.
+        let _ = self.events.send(Event::Stop).await;
+        let Some(thread) = self.thread.take() else { return };
+        if let Ok(Err(_)) = tokio::task::spawn_blocking(move || thread.join()).await {
+            tracing::error!("a shard's thread panicked; its messages were released");
+        }
+    }
+}
+
+struct Worker {
+    lanes: Vec<Lane>,
+    instances: Instances,
+    inbox: mpsc::Receiver<Event>,
+    stopped: bool,
+}
+
+impl Worker {
+    fn run(mut self) {
+        while !self.stopped {
+            if !self.lanes.iter().any(Lane::has_work) {
+                match self.inbox.blocking_recv() {
+                    Some(event) => self.take(event),
+                    None => return,
+                }
+            }
+            while let Ok(event) = self.inbox.try_recv() {
+                self.take(event);
+            }
+            let mut worked = false;
+            for lane in 0..self.lanes.len() {
+                if self.lanes[lane].has_work() {
+                    worked |= self.lanes[lane].work(&mut self.instances, super::unix_us());
+                }
+            }
+            if !worked && !self.stopped && self.lanes.iter().any(Lane::has_work) {
+                // What waits must wait for what is being published: a duplicate for its twin.
+                match self.inbox.blocking_recv() {
+                    Some(event) => self.take(event),
+                    None => return,
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Arrived(lane, job) => self.lanes[lane].arrived(*job),
+            Event::Published(lane, done) => self.lanes[lane].published(done),
+            Event::Lost(lane, consumer) => self.lanes[lane].lost(consumer),
+            Event::Ping(answer) => drop(answer.send(())),
+            Event::Stop => self.stopped = true,
+        }
+    }
+}

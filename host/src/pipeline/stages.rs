@@ -1,0 +1,435 @@
+//! A batch through the stages: every message to a decision, state changes kept apart until the caller
+//! commits them.
+//!
+//! A batch is a transaction per key. A message that fails behind a stage that changed its key's state
+//! is taken out, and what else the batch holds of that key runs again without it. A call that fails as
+//! a whole is repeated one message at a time, so that only the culprit fails. What keeps failing is
+//! run one message at a time, each on top of those before it.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::job::Job;
+use crate::config::When;
+use crate::limits::BATCH_RERUNS_MAX;
+use crate::message::Properties;
+use crate::plugin::{Batch, CallError, Decisions, Input, StateChange, StateSlot};
+use crate::route;
+use crate::state::{Changes, Entry};
+use crate::verdict::{Decision, Emission, FailedStage, Failure, FailureClass, Verdict};
+
+/// A stage, as far as running it goes.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// The plugin's name in the config.
+    pub plugin: String,
+    /// SHA-256 of its file.
+    pub digest: String,
+    /// Which messages it sees.
+    pub when: Option<When>,
+    /// Whether it is handed state.
+    pub stateful: bool,
+    /// The generation of a key's first state here.
+    pub first_generation: u64,
+}
+
+/// Calls the plugin of a stage; the next call after an error starts afresh.
+pub trait Call {
+    /// One `process` call.
+    ///
+    /// # Errors
+    /// When the call failed as a whole.
+    fn call(&mut self, stage: usize, batch: &Batch<'_>) -> Result<Decisions, CallError>;
+}
+
+/// What a batch runs in.
+pub struct Setting<'s> {
+    /// The stages.
+    pub stages: &'s [Stage],
+    /// The state that the batch starts from, by key and stage.
+    pub view: &'s dyn Fn(&str, usize) -> Option<Entry>,
+    /// Which output a name means, or why none.
+    pub resolve: &'s dyn Fn(&str) -> Result<usize, String>,
+    /// The batch's time, microseconds since 1970.
+    pub now_us: u64,
+}
+
+/// What a batch led to.
+#[derive(Debug)]
+pub struct Run {
+    /// One per job, in order.
+    pub outcomes: Vec<Outcome>,
+    /// What the successful messages changed.
+    pub changes: Changes,
+    /// Messages that ran again because one of their key failed.
+    pub rewound: usize,
+}
+
+/// How a message came out of the stages.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Finished, with this to publish.
+    Done(Vec<Emitted>),
+    /// Finished on purpose without a result.
+    Dropped {
+        /// The plugin's reason.
+        reason: String,
+        /// What is to be published all the same.
+        emitted: Vec<Emitted>,
+    },
+    /// It failed; its traces are gone.
+    Failed(Failure),
+}
+
+/// An emission with all that its stage knew.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Emitted {
+    /// The stage it comes from.
+    pub stage: usize,
+    /// Its place among that message's emissions at that stage.
+    pub index: usize,
+    /// Which output it goes to.
+    pub target: usize,
+    /// What the plugin asked for.
+    pub emission: Emission,
+    /// The message's body as that stage saw it.
+    pub body: Bytes,
+    /// And its content type.
+    pub content_type: Option<String>,
+}
+
+/// Runs the jobs through the stages.
+pub fn run(setting: &Setting<'_>, call: &mut dyn Call, jobs: &[Job]) -> Run {
+    let mut runner = Runner { setting, call, jobs };
+    let mut outcomes: Vec<Option<Outcome>> =
+        jobs.iter().map(|job| job.unfit.clone().map(Outcome::Failed)).collect();
+    let mut changes = Changes::default();
+    let mut rewound = 0;
+    let mut pending = unfinished(&outcomes);
+    for _ in 0..=BATCH_RERUNS_MAX {
+        let undone = runner.pass(&pending, &mut changes, &mut outcomes);
+        if undone.is_empty() {
+            pending.clear();
+            break;
+        }
+        for (job, outcome) in jobs.iter().zip(&mut outcomes) {
+            let undo = job.key.as_ref().is_some_and(|key| undone.contains(key));
+            if undo && !matches!(outcome, Some(Outcome::Failed(_))) {
+                *outcome = None;
+            }
+        }
+        pending = unfinished(&outcomes);
+        rewound += pending.len();
+    }
+    for single in pending {
+        runner.pass(&[single], &mut changes, &mut outcomes);
+    }
+    let outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Done(Vec::new())));
+    Run { outcomes: outcomes.collect(), changes, rewound }
+}
+
+fn unfinished(outcomes: &[Option<Outcome>]) -> Vec<usize> {
+    (0..outcomes.len()).filter(|&at| outcomes[at].is_none()).collect()
+}
+
+struct Runner<'r> {
+    setting: &'r Setting<'r>,
+    call: &'r mut dyn Call,
+    jobs: &'r [Job],
+}
+
+/// A message between two stages.
+struct Progress<'j> {
+    at: usize,
+    job: &'j Job,
+    body: Bytes,
+    properties: Properties,
+    emitted: Vec<Emitted>,
+    outcome: Option<Outcome>,
+    /// Up to which stage it may have left traces in its key's state, should it have failed.
+    tainted: usize,
+}
+
+impl<'r> Runner<'r> {
+    /// Runs these jobs through all stages. Changes of keys that a failing message touched are left
+    /// out, and those keys returned.
+    fn pass(
+        &mut self,
+        which: &[usize],
+        changes: &mut Changes,
+        outcomes: &mut [Option<Outcome>],
+    ) -> HashSet<Arc<str>> {
+        let jobs = self.jobs;
+        let mut running: Vec<Progress<'r>> =
+            which.iter().map(|&at| Progress::new(at, &jobs[at])).collect();
+        let mut delta = Changes::default();
+        for stage in 0..self.setting.stages.len() {
+            let seen: Vec<usize> = (0..running.len())
+                .filter(|&at| running[at].outcome.is_none() && self.sees(stage, &running[at]))
+                .collect();
+            if !seen.is_empty() {
+                self.stage(stage, &mut running, &seen, changes, &mut delta);
+            }
+        }
+        let mut undone = HashSet::new();
+        for progress in running {
+            if let (Some(Outcome::Failed(_)), Some(key)) = (&progress.outcome, &progress.job.key)
+                && delta.touched_before(key, progress.tainted)
+            {
+                undone.insert(Arc::clone(key));
+            }
+            let at = progress.at;
+            outcomes[at] = Some(progress.finish());
+        }
+        for key in &undone {
+            delta.forget(key);
+        }
+        changes.merge(delta);
+        undone
+    }
+
+    fn sees(&self, stage: usize, progress: &Progress<'_>) -> bool {
+        let Some(when) = &self.setting.stages[stage].when else { return true };
+        let kind = progress.properties.kind.as_deref();
+        let header = |(name, value): &(String, Option<String>)| {
+            let found = progress.properties.headers.get(name);
+            found.is_some_and(|found| match value {
+                Some(wanted) => found.as_text() == Some(wanted),
+                None => true,
+            })
+        };
+        let key = &progress.job.message.routing_key;
+        when.routing_key.as_ref().is_none_or(|pattern| route::topic_matches(pattern, key))
+            && when.kind.as_deref().is_none_or(|wanted| kind == Some(wanted))
+            && when.header.as_ref().is_none_or(header)
+    }
+
+    /// Calls one stage with those messages; all together, and where that fails, each alone.
+    fn stage(
+        &mut self,
+        stage: usize,
+        running: &mut [Progress<'_>],
+        seen: &[usize],
+        changes: &Changes,
+        delta: &mut Changes,
+    ) {
+        let error = match self.call_with(stage, running, seen, changes, delta) {
+            Ok(()) => return,
+            Err(error) => error,
+        };
+        if let [only] = seen {
+            running[*only].fail(stage, self.call_failure(stage, error));
+            return;
+        }
+        for &at in seen {
+            if let Err(error) = self.call_with(stage, running, &[at], changes, delta) {
+                running[at].fail(stage, self.call_failure(stage, error));
+            }
+        }
+    }
+
+    fn call_with(
+        &mut self,
+        stage: usize,
+        running: &mut [Progress<'_>],
+        seen: &[usize],
+        changes: &Changes,
+        delta: &mut Changes,
+    ) -> Result<(), CallError> {
+        let (slots, handed) = self.slots(stage, running, seen, changes, delta);
+        let inputs: Vec<Input<'_>> =
+            seen.iter().zip(&slots).map(|(&at, slot)| running[at].input(stage, *slot)).collect();
+        let states: Vec<StateSlot<'_>> = handed.iter().map(|(_, entry)| slot(entry)).collect();
+        let batch = Batch { now_us: self.setting.now_us, messages: &inputs, states: &states };
+        let decisions = self.call.call(stage, &batch)?;
+        for ((key, entry), change) in handed.iter().zip(decisions.states) {
+            let bytes = match change {
+                StateChange::Unchanged => continue,
+                StateChange::Set(bytes) => Some(bytes),
+                StateChange::Cleared => None,
+            };
+            delta.set(key, stage, Entry { bytes, generation: entry.generation + 1 });
+        }
+        for (&at, decision) in seen.iter().zip(decisions.messages) {
+            self.apply(stage, &mut running[at], decision);
+        }
+        Ok(())
+    }
+
+    /// Each message's slot, and the state of each key that occurs.
+    fn slots(
+        &self,
+        stage: usize,
+        running: &[Progress<'_>],
+        seen: &[usize],
+        changes: &Changes,
+        delta: &Changes,
+    ) -> (Vec<Option<u32>>, Vec<(Arc<str>, Entry)>) {
+        let mut slots = vec![None; seen.len()];
+        let mut handed = Vec::new();
+        if !self.setting.stages[stage].stateful {
+            return (slots, handed);
+        }
+        let mut places: HashMap<&str, u32> = HashMap::new();
+        for (slot, &at) in slots.iter_mut().zip(seen) {
+            let Some(key) = &running[at].job.key else { continue };
+            let next = u32::try_from(places.len()).unwrap_or(u32::MAX);
+            let place = *places.entry(key).or_insert(next);
+            if place as usize == handed.len() {
+                let entry = delta
+                    .get(key, stage)
+                    .or_else(|| changes.get(key, stage))
+                    .cloned()
+                    .or_else(|| (self.setting.view)(key, stage))
+                    .unwrap_or_else(|| Entry {
+                        bytes: None,
+                        generation: self.setting.stages[stage].first_generation,
+                    });
+                handed.push((Arc::clone(key), entry));
+            }
+            *slot = Some(place);
+        }
+        (slots, handed)
+    }
+
+    fn apply(&self, stage: usize, progress: &mut Progress<'_>, decision: Decision) {
+        let failed = |class, code: String, text, retry_after| {
+            Outcome::Failed(Failure {
+                class,
+                code,
+                text,
+                stage: Some(self.failed_stage(stage)),
+                backtrace: Vec::new(),
+                retry_after,
+            })
+        };
+        progress.tainted = stage;
+        if let Err(text) = progress.emit(stage, decision.emissions, self.setting.resolve) {
+            // The plugin meant it to succeed: its own stage's state is tainted too.
+            progress.tainted = stage + 1;
+            let class = FailureClass::Malformed;
+            progress.outcome = Some(failed(class, class.as_str().to_owned(), text, None));
+            return;
+        }
+        match decision.verdict {
+            Verdict::Next(replacement) => {
+                if let Some(body) = replacement.body {
+                    progress.body = body;
+                }
+                if let Some(content_type) = replacement.content_type {
+                    progress.properties.content_type = Some(content_type);
+                }
+                if let Some(headers) = replacement.headers {
+                    progress.properties.headers = headers;
+                }
+            }
+            Verdict::Done => progress.outcome = Some(Outcome::Done(Vec::new())),
+            Verdict::Drop { reason } => {
+                progress.outcome = Some(Outcome::Dropped { reason, emitted: Vec::new() });
+            }
+            Verdict::Retry { code, text, after } => {
+                progress.outcome = Some(failed(FailureClass::Retry, code, text, after));
+            }
+            Verdict::Reject { code, text } => {
+                progress.outcome = Some(failed(FailureClass::Reject, code, text, None));
+            }
+        }
+    }
+
+    fn call_failure(&self, stage: usize, error: CallError) -> Failure {
+        Failure {
+            class: error.class,
+            code: error.class.as_str().to_owned(),
+            text: error.text,
+            stage: Some(self.failed_stage(stage)),
+            backtrace: error.backtrace,
+            retry_after: None,
+        }
+    }
+
+    fn failed_stage(&self, index: usize) -> FailedStage {
+        let stage = &self.setting.stages[index];
+        FailedStage { index, plugin: stage.plugin.clone(), digest: stage.digest.clone() }
+    }
+}
+
+// === impl Progress ===
+
+impl<'j> Progress<'j> {
+    fn new(at: usize, job: &'j Job) -> Self {
+        Self {
+            at,
+            job,
+            body: job.body.clone(),
+            properties: job.message.properties.clone(),
+            emitted: Vec::new(),
+            outcome: None,
+            tainted: 0,
+        }
+    }
+
+    fn input(&self, stage: usize, slot: Option<u32>) -> Input<'_> {
+        Input {
+            exchange: &self.job.message.exchange,
+            routing_key: &self.job.message.routing_key,
+            key: self.job.key.as_deref(),
+            properties: &self.properties,
+            body: &self.body,
+            attempt: self.job.attempt,
+            seed: stage_seed(self.job.seed, stage),
+            slot,
+        }
+    }
+
+    fn emit(
+        &mut self,
+        stage: usize,
+        emissions: Vec<Emission>,
+        resolve: &dyn Fn(&str) -> Result<usize, String>,
+    ) -> Result<(), String> {
+        for (index, emission) in emissions.into_iter().enumerate() {
+            self.emitted.push(Emitted {
+                stage,
+                index,
+                target: resolve(&emission.output)?,
+                emission,
+                body: self.body.clone(),
+                content_type: self.properties.content_type.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, stage: usize, failure: Failure) {
+        self.tainted = stage;
+        self.outcome = Some(Outcome::Failed(failure));
+    }
+
+    fn finish(self) -> Outcome {
+        match self.outcome {
+            Some(Outcome::Failed(failure)) => Outcome::Failed(failure),
+            Some(Outcome::Dropped { reason, .. }) => {
+                Outcome::Dropped { reason, emitted: self.emitted }
+            }
+            Some(Outcome::Done(_)) | None => Outcome::Done(self.emitted),
+        }
+    }
+}
+
+fn slot(entry: &Entry) -> StateSlot<'_> {
+    StateSlot { bytes: entry.bytes.as_deref().map(Cow::Borrowed), generation: entry.generation }
+}
+
+/// Two stages derive different ids from one message.
+fn stage_seed(mut seed: [u8; 16], stage: usize) -> [u8; 16] {
+    for (byte, mix) in seed.iter_mut().zip((stage as u64).to_le_bytes()) {
+        *byte ^= mix;
+    }
+    seed
+}
+
+#[cfg(test)]
+mod tests;

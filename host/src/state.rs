@@ -1,0 +1,157 @@
+//! Keyed state: what plugins remember of a key, held by the host.
+//!
+//! State belongs to (pipeline, stage, key). A shard owns the keys of its partitions, so nothing here
+//! is locked. What a batch changed lies in a [`Changes`] above the committed [`Store`] until everything
+//! that the batch led to is safe; taking a key out of the changes undoes it. Kept in memory.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// One key's state at one stage.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// The state; `None` where the key has none, or none any more.
+    pub bytes: Option<Bytes>,
+    /// Never the same for two different states that one plugin can be handed.
+    pub generation: u64,
+}
+
+/// Entries by key and stage.
+#[derive(Debug, Default)]
+pub struct Changes {
+    keys: HashMap<Arc<str>, Vec<Option<Entry>>>,
+}
+
+/// The committed state of a pipeline's keys on one shard.
+#[derive(Debug, Default)]
+pub struct Store {
+    committed: Changes,
+    bytes: usize,
+}
+
+/// Generations of a rewound key start this much higher, above all that its undone batches used.
+const REWIND_STEP: u64 = 1 << 20;
+/// Bits of a generation that count; those above tell pipelines and stages apart.
+const COUNTER_BITS: u32 = 48;
+
+/// The first generation of a state at that stage of that pipeline, so that one plugin in several
+/// places is never handed the same generation for different states.
+#[must_use]
+pub fn first_generation(pipeline: u16, stage: usize) -> u64 {
+    let place = (u64::from(pipeline) << 8) | (stage as u64 & 0xff);
+    (place & 0xffff) << COUNTER_BITS
+}
+
+// === impl Changes ===
+
+impl Changes {
+    /// What these changes say of a key at a stage.
+    #[must_use]
+    pub fn get(&self, key: &str, stage: usize) -> Option<&Entry> {
+        self.keys.get(key)?.get(stage)?.as_ref()
+    }
+
+    /// Notes a new entry.
+    pub fn set(&mut self, key: &Arc<str>, stage: usize, entry: Entry) {
+        let stages = self.keys.entry(Arc::clone(key)).or_default();
+        if stages.len() <= stage {
+            stages.resize(stage + 1, None);
+        }
+        stages[stage] = Some(entry);
+    }
+
+    /// Whether a stage before this one changed the key.
+    #[must_use]
+    pub fn touched_before(&self, key: &str, stage: usize) -> bool {
+        self.keys.get(key).is_some_and(|stages| stages.iter().take(stage).any(Option::is_some))
+    }
+
+    /// Undoes a key.
+    pub fn forget(&mut self, key: &str) {
+        self.keys.remove(key);
+    }
+
+    /// Lays later changes over these.
+    pub fn merge(&mut self, later: Self) {
+        if self.keys.is_empty() {
+            self.keys = later.keys;
+            return;
+        }
+        for (key, stages) in later.keys {
+            for (stage, entry) in stages.into_iter().enumerate() {
+                if let Some(entry) = entry {
+                    self.set(&key, stage, entry);
+                }
+            }
+        }
+    }
+
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+// === impl Store ===
+
+impl Store {
+    /// The committed entry of a key at a stage.
+    #[must_use]
+    pub fn get(&self, key: &str, stage: usize) -> Option<&Entry> {
+        self.committed.get(key, stage)
+    }
+
+    /// Whether the key has an entry at any stage.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.committed.keys.contains_key(key)
+    }
+
+    /// Makes changes permanent.
+    pub fn commit(&mut self, changes: Changes) {
+        for (key, stages) in changes.keys {
+            for (stage, entry) in stages.into_iter().enumerate() {
+                let Some(entry) = entry else { continue };
+                let before = self.get(&key, stage).map_or(0, Entry::len);
+                self.bytes = self.bytes + entry.len() - before;
+                self.committed.set(&key, stage, entry);
+            }
+        }
+    }
+
+    /// Notes that batches of this key were undone: its state stays, under generations that those
+    /// batches didn't use.
+    pub fn rewind(&mut self, key: &Arc<str>, stages: usize, pipeline: u16) {
+        for stage in 0..stages {
+            let mut entry = self.get(key, stage).cloned().unwrap_or_else(|| Entry {
+                bytes: None,
+                generation: first_generation(pipeline, stage),
+            });
+            entry.generation += REWIND_STEP;
+            self.committed.set(key, stage, entry);
+        }
+    }
+
+    /// How many keys have an entry.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.committed.keys.len()
+    }
+
+    /// Bytes of state.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    fn len(&self) -> usize {
+        self.bytes.as_ref().map_or(0, Bytes::len)
+    }
+}
