@@ -18,7 +18,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::config::{ExchangeKind, QueueKind};
+use crate::config::{self, BrokerKind, ExchangeKind, QueueKind};
 use crate::message::{Message, Properties, Table};
 
 /// A broker. Connections open when first needed and again after they are lost.
@@ -316,6 +316,15 @@ pub enum BrokerError {
     /// The channel was closed by the broker.
     #[error("channel closed: {0}")]
     ChannelClosed(String),
+}
+
+/// The broker that those settings mean; connects when it is first used.
+#[must_use]
+pub fn open(name: &str, settings: &config::Broker) -> Arc<dyn Broker> {
+    match &settings.kind {
+        BrokerKind::Amqp(settings) => amqp::AmqpBroker::new(name, settings.clone()),
+        BrokerKind::Embedded => embedded::Embedded::new(),
+    }
 }
 
 // === impl Receipt ===

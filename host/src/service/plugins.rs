@@ -1,0 +1,77 @@
+//! Finds, checks and loads the plugins of a config.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::builtin;
+use crate::config::{self, Config, PluginSource};
+use crate::limits::PLUGIN_FILE_BYTES;
+use crate::plugin::{Engine, LoadError, Plugin};
+
+/// Loads every plugin of the config, off the runtime's threads.
+///
+/// # Errors
+/// All plugins that can't be loaded, not the first alone.
+pub(super) async fn load_all(
+    engine: Engine,
+    config: &Config,
+) -> anyhow::Result<BTreeMap<String, Arc<Plugin>>> {
+    let settings: Vec<config::Plugin> = config.plugins.values().cloned().collect();
+    let loaded = tokio::task::spawn_blocking(move || {
+        let load = |settings: &config::Plugin| load(&engine, settings);
+        settings.iter().map(load).collect::<Vec<_>>()
+    })
+    .await?;
+    let mut plugins = BTreeMap::new();
+    let mut errors = Vec::new();
+    for result in loaded {
+        match result {
+            Ok(plugin) => drop(plugins.insert(plugin.name().to_owned(), plugin)),
+            Err(error) => errors.push(error.to_string()),
+        }
+    }
+    anyhow::ensure!(errors.is_empty(), "{}", errors.join("\n"));
+    Ok(plugins)
+}
+
+/// Loads one plugin: its bytes, its pin, then all that the engine checks.
+///
+/// # Errors
+/// Why it can't be loaded.
+pub fn load(engine: &Engine, settings: &config::Plugin) -> Result<Arc<Plugin>, LoadError> {
+    let failed = |text| LoadError { plugin: settings.name.clone(), text };
+    let wasm = match &settings.source {
+        PluginSource::File(path) => read(path).map_err(failed)?,
+        PluginSource::Builtin(name) => builtin::plugin(name)
+            .ok_or_else(|| {
+                let known: Vec<&str> = builtin::names().collect();
+                failed(format!("no built-in plugin '{name}'; there are: {}", known.join(", ")))
+            })?
+            .to_vec(),
+    };
+    if let Some(pin) = &settings.sha256 {
+        let digest: String =
+            Sha256::digest(&wasm).iter().map(|byte| format!("{byte:02x}")).collect();
+        if !digest.eq_ignore_ascii_case(pin) {
+            return Err(failed(format!(
+                "its file has SHA-256 {digest}, the config pins {pin}; change one or the other"
+            )));
+        }
+    }
+    engine.load(&settings.name, &wasm, &settings.config, &settings.limits)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let shown = path.display();
+    let size = std::fs::metadata(path).map_err(|error| format!("can't read {shown}: {error}"))?;
+    if size.len() > PLUGIN_FILE_BYTES {
+        return Err(format!(
+            "{shown} has {} bytes; a plugin has {PLUGIN_FILE_BYTES} at most",
+            size.len()
+        ));
+    }
+    std::fs::read(path).map_err(|error| format!("can't read {shown}: {error}"))
+}

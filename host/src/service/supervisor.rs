@@ -1,0 +1,117 @@
+//! One broker's supervisor: sees to it that what the config needs is there, before anything is consumed
+//! and again whenever that is in doubt.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::broker::{Broker, Server};
+use crate::config::{self, Config};
+use crate::pipeline::{Backoff, Readiness};
+use crate::telemetry::{BrokerMetrics, Telemetry};
+use crate::topology::{self, Plan};
+
+/// How a broker is doing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    /// What answered there last.
+    pub(super) server: Option<Server>,
+    /// What is in the way; `None` where all is well.
+    pub(super) trouble: Option<String>,
+}
+
+/// One broker's supervisor.
+pub(super) struct Supervisor {
+    name: String,
+    broker: Arc<dyn Broker>,
+    settings: Option<config::Broker>,
+    plan: Plan,
+    metrics: BrokerMetrics,
+    state: watch::Sender<State>,
+    ready: watch::Sender<Result<(), String>>,
+    doubts: mpsc::Receiver<()>,
+}
+
+impl Supervisor {
+    /// A supervisor, the state it keeps, and what pipelines need of it.
+    pub(super) fn new(
+        name: &str,
+        broker: Arc<dyn Broker>,
+        config: &Config,
+        plan: Plan,
+        telemetry: &Telemetry,
+    ) -> (Self, watch::Receiver<State>, Readiness) {
+        let connecting = "not connected yet".to_owned();
+        let (state, states) =
+            watch::channel(State { server: None, trouble: Some(connecting.clone()) });
+        let (ready, readiness) = watch::channel(Err(connecting));
+        let (doubt, doubts) = mpsc::channel(1);
+        let supervisor = Self {
+            name: name.to_owned(),
+            broker,
+            settings: config.brokers.get(name).cloned(),
+            plan,
+            metrics: telemetry.broker(name),
+            state,
+            ready,
+            doubts,
+        };
+        (supervisor, states, Readiness { ready: readiness, doubt })
+    }
+
+    /// Prepares the broker, and again after each doubt, for as long as it is polled.
+    pub(super) async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        let mut prepared_before = false;
+        loop {
+            match self.prepare().await {
+                Ok(server) => {
+                    backoff.reset();
+                    self.metrics.connected(true);
+                    if prepared_before {
+                        self.metrics.reconnected();
+                    }
+                    prepared_before = true;
+                    tracing::info!(
+                        broker = self.name,
+                        server = %format_args!("{} {}", server.product, server.version),
+                        objects = self.plan.shared.len(),
+                        "broker ready"
+                    );
+                    self.state.send_replace(State { server: Some(server), trouble: None });
+                    drop(self.ready.send_replace(Ok(())));
+                    if self.doubts.recv().await.is_none() {
+                        return;
+                    }
+                    self.tell("looking whether everything is still there".to_owned());
+                }
+                Err(trouble) => {
+                    tracing::error!(broker = self.name, %trouble, "broker not ready; trying again");
+                    self.metrics.connected(false);
+                    self.tell(trouble);
+                    backoff.wait().await;
+                    while self.doubts.try_recv().is_ok() {}
+                }
+            }
+        }
+    }
+
+    fn tell(&self, trouble: String) {
+        drop(self.ready.send_replace(Err(trouble.clone())));
+        self.state.send_modify(|state| state.trouble = Some(trouble));
+    }
+
+    async fn prepare(&self) -> Result<Server, String> {
+        let server = self.broker.server().await.map_err(|error| error.to_string())?;
+        let Some(settings) = &self.settings else { return Ok(server) };
+        let applied =
+            topology::prepare(&*self.broker, settings, &self.plan).await.map_err(|errors| {
+                let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                texts.join("; ")
+            })?;
+        for unverified in applied.unverified {
+            tracing::warn!(broker = self.name, unverified, "can't be compared");
+        }
+        Ok(server)
+    }
+}
