@@ -7,6 +7,7 @@
 
 mod apply;
 mod definitions;
+mod findings;
 mod inventory;
 mod permissions;
 mod queue;
@@ -31,6 +32,7 @@ use crate::message::Table;
 
 pub use apply::{Applied, apply, prepare};
 pub use definitions::definitions;
+pub use findings::{Finding, Severity, findings, stated_versions};
 pub use permissions::{Permissions, permissions};
 
 /// A broker's name in the config.

@@ -226,7 +226,7 @@ fn same_arguments(place: &str, wanted: &Table, found: &Value) -> Result<(), Brok
     if wanted.get(queue::QUEUE_TYPE) == Some(&Value::from("classic")) {
         found.entry(queue::QUEUE_TYPE).or_insert_with(|| "classic".into());
     }
-    let text = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), plain);
+    let text = |value: Option<&Value>| value.map_or_else(|| "none".to_owned(), plain);
     for name in wanted.keys().chain(found.keys()) {
         if wanted.get(name) != found.get(name) {
             return same(place, name, text(wanted.get(name)), text(found.get(name)));

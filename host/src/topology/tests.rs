@@ -1,6 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 //! The plan, and the small configs that this room's tests share.
 
+mod apply;
+mod findings;
+mod handover;
+
 use super::*;
 use crate::config::{
     BatchLimits, Broker, BrokerKind, DeadLetterTarget, Declare, Failures, IdSource, IdWindow,
@@ -10,7 +14,7 @@ use crate::message::FieldValue;
 use crate::verdict::FailureClass;
 
 /// A config with one broker, `main`, embedded, and nothing on it.
-pub(super) fn empty() -> Config {
+fn empty() -> Config {
     let broker = Broker { kind: BrokerKind::Embedded, declare: Declare::Create };
     Config {
         brokers: BTreeMap::from([("main".to_owned(), broker)]),
@@ -34,7 +38,7 @@ pub(super) fn empty() -> Config {
     }
 }
 
-pub(super) fn exchange(name: &str, kind: ExchangeKind) -> Exchange {
+fn exchange(name: &str, kind: ExchangeKind) -> Exchange {
     Exchange {
         name: name.to_owned(),
         broker: "main".to_owned(),
@@ -48,7 +52,7 @@ pub(super) fn exchange(name: &str, kind: ExchangeKind) -> Exchange {
     }
 }
 
-pub(super) fn queue(name: &str, kind: QueueKind) -> Queue {
+fn queue(name: &str, kind: QueueKind) -> Queue {
     Queue {
         name: name.to_owned(),
         server_named: false,
@@ -71,11 +75,11 @@ pub(super) fn queue(name: &str, kind: QueueKind) -> Queue {
     }
 }
 
-pub(super) fn bind(exchange: &str, key: &str) -> Binding {
+fn bind(exchange: &str, key: &str) -> Binding {
     Binding { exchange: exchange.to_owned(), key: key.to_owned(), arguments: Table::default() }
 }
 
-pub(super) fn dead_letter(exchange: &str) -> DeadLetterTarget {
+fn dead_letter(exchange: &str) -> DeadLetterTarget {
     DeadLetterTarget {
         exchange: exchange.to_owned(),
         routing_key: None,
@@ -85,7 +89,7 @@ pub(super) fn dead_letter(exchange: &str) -> DeadLetterTarget {
 }
 
 /// Retries twice, on rungs of one and thirty seconds.
-pub(super) fn pipeline(queue: &str) -> Pipeline {
+fn pipeline(queue: &str) -> Pipeline {
     Pipeline {
         name: queue.to_owned(),
         queue: queue.to_owned(),
@@ -107,7 +111,7 @@ pub(super) fn pipeline(queue: &str) -> Pipeline {
 }
 
 /// Readings by topic into a quorum queue with a pipeline, its dead letters caught.
-pub(super) fn readings() -> Config {
+fn readings() -> Config {
     let mut config = empty();
     let mut meters = exchange("meters", ExchangeKind::Topic);
     meters.alternate = Some("meters.lost".to_owned());
