@@ -273,3 +273,6 @@ const fn exchange_kind_name(kind: ExchangeKind) -> &'static str {
         ExchangeKind::Headers => "headers",
     }
 }
+
+#[cfg(test)]
+mod tests;
