@@ -21,6 +21,8 @@ pub mod exit {
     pub const FAILURE: u8 = 1;
     /// A drain didn't finish in time: what was left was released to its queues.
     pub const FORCED: u8 = 3;
+    /// Ctrl-C ended it before its time.
+    pub const INTERRUPTED: u8 = 130;
     /// The config is wrong (`EX_CONFIG`).
     pub const CONFIG: u8 = 78;
 }
