@@ -117,7 +117,7 @@ impl Fault {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::PowerLoss => "power_loss",
-            Self::PowerRestore => "power_restore",
+            Self::PowerRestore => "power_restored",
             Self::VoltageSag => "voltage_sag",
             Self::VoltageSwell => "voltage_swell",
             Self::Tamper => "tamper",
