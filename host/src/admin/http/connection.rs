@@ -14,6 +14,9 @@ use tokio::time::Sleep;
 
 use crate::limits;
 
+#[cfg(test)]
+mod tests;
+
 /// A listener that accepts while there is room; further clients wait in the kernel's backlog.
 pub(super) struct Connections {
     listener: TcpListener,
