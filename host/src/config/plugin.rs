@@ -78,7 +78,8 @@ fn read_limits(section: Section<'_>) -> PluginLimits {
         call: section
             .duration("call", Duration::from_millis(1)..=limits::PLUGIN_CALL_MAX)
             .unwrap_or(usual.call),
-        stack_bytes: bytes("stack", 64 * 1024..=64 << 20, usual.stack_bytes),
+        // One setting of the engine for all plugins.
+        stack_bytes: usual.stack_bytes,
         emissions: section.number("emissions", 0..=1_000_000).unwrap_or(usual.emissions),
         output_bytes: bytes("output", 1024..=1 << 30, usual.output_bytes),
         state_bytes: bytes("state", 0..=64 << 20, usual.state_bytes),

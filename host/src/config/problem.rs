@@ -36,12 +36,14 @@ pub enum Severity {
     Error,
     /// The host starts; the operator should know.
     Warning,
+    /// Worth knowing; nothing need be done.
+    Note,
 }
 
 /// A problem of [`Severity::Warning`].
 pub type Warning = Problem;
 
-/// All problems with their source lines, followed by nothing. `colour` adds ANSI colours.
+/// All problems with their source lines, an empty line behind each. `colour` adds ANSI colours.
 #[must_use]
 pub fn render_all(problems: &[Problem], source: &str, colour: bool) -> String {
     problems.iter().map(|problem| problem.render(source, colour) + "\n").collect()
@@ -50,12 +52,13 @@ pub fn render_all(problems: &[Problem], source: &str, colour: bool) -> String {
 // === impl Severity ===
 
 impl Severity {
-    /// `error` or `warning`.
+    /// `error`, `warning` or `note`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
             Self::Warning => "warning",
+            Self::Note => "note",
         }
     }
 }
@@ -70,6 +73,7 @@ impl Problem {
         let tone = match self.severity {
             Severity::Error => Paint::RED,
             Severity::Warning => Paint::YELLOW,
+            Severity::Note => Paint::BLUE,
         };
         let mut out = String::new();
         let head = paint.with(tone, self.severity.as_str());

@@ -1,7 +1,7 @@
 //! What brokers refuse or ignore about queues, said before they do.
 
 use super::super::section::quote;
-use super::super::{DeadLetter, Overflow, Queue, QueueKind};
+use super::super::{BrokerKind, DeadLetter, Overflow, Queue, QueueKind};
 use super::Check;
 use crate::limits;
 
@@ -63,7 +63,7 @@ impl Check<'_> {
             ("durable", !queue.durable, "a quorum queue is always durable"),
         ];
         self.refuse(path, &refused, "write `kind = \"classic\"`, or take this out");
-        if queue.max_priority.is_some() {
+        if queue.max_priority.is_some() && !self.states_version(&queue.broker) {
             self.notes.warn(
                 &format!("{path}.max_priority"),
                 "quorum queues have no priorities before RabbitMQ 4.0, which refuses them here, two \
@@ -82,6 +82,12 @@ impl Check<'_> {
             let remedy = "add `overflow = \"reject-publish\"` to the queue";
             self.notes.error(&format!("{path}.dead_letter.strategy"), message, remedy);
         }
+    }
+
+    /// Whether the config says which RabbitMQ it is; what that one can do is topology's to say.
+    fn states_version(&self, broker: &str) -> bool {
+        let kind = self.config.brokers.get(broker).map(|broker| &broker.kind);
+        matches!(kind, Some(BrokerKind::Amqp(amqp)) if amqp.version.is_some())
     }
 
     fn stream(&self, queue: &Queue, path: &str) {
