@@ -96,8 +96,8 @@ pub const HEARTBEAT_MAX: Duration = Duration::from_secs(65_535);
 
 /// Bytes of a config file.
 pub const CONFIG_FILE_BYTES: u64 = 4 * MIB as u64;
-/// Longest TTL, expiry or delay that RabbitMQ takes: it counts milliseconds in 32 bits.
-pub const BROKER_DURATION_MAX: Duration = Duration::from_millis(u32::MAX as u64);
+/// Longest TTL, expiry or delay that a config may name: RabbitMQ counts milliseconds in 32 bits.
+pub const BROKER_DURATION_MAX: Duration = Duration::from_secs(49 * 24 * 3600);
 /// Longest duration of the host's own that a config may ask for.
 pub const HOST_DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 /// Priorities of a queue past which a config is warned: each costs the broker a queue of its own.

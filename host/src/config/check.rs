@@ -150,9 +150,6 @@ impl<'c> Check<'c> {
                 // Brought along by a `dead_letter`, whose exchange was added with it.
                 continue;
             }
-            if binding.exchange.is_empty() {
-                continue;
-            }
             self.exchange_exists(broker, &binding.exchange, &format!("{key}.exchange"));
             let Some(kind) = self.kind_of(broker, &binding.exchange) else { continue };
             let headers = !binding.arguments.is_empty();

@@ -81,7 +81,14 @@ pub(super) fn read_bindings(section: &Section<'_>) -> Vec<Binding> {
 }
 
 fn read_binding(section: Section<'_>) -> Option<Binding> {
-    let exchange = section.required_text("exchange", "name the exchange that feeds it");
+    let exchange = if section.text("exchange").is_some_and(|name| name.is_empty()) {
+        let message = "nothing can be bound to the default exchange";
+        let remedy = "take this binding out: every queue gets what is published there by its name";
+        section.notes.error(&section.at("exchange"), message, remedy);
+        None
+    } else {
+        section.required_text("exchange", "name the exchange that feeds it")
+    };
     let key = section.text("key").unwrap_or_default();
     short(&section, "key", &key);
     let mut arguments = table_of(&section, "headers");

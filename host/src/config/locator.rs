@@ -32,6 +32,15 @@ impl Locator {
             .unwrap_or_else(|| kind.to_owned())
     }
 
+    /// The key path of what is called `queue 'readings'` or the like.
+    #[must_use]
+    pub fn place(&self, name: &str) -> String {
+        match name.split_once(" '") {
+            Some((kind, name)) => self.section(kind, name.trim_end_matches('\'')),
+            None => String::new(),
+        }
+    }
+
     /// A problem with that key, or with what it is in.
     #[must_use]
     pub fn problem(

@@ -60,20 +60,25 @@ impl Check<'_> {
         if caught || self.routing_is_broken() {
             return;
         }
-        let message = if target.exchange.is_empty() {
-            let name = quote(target.routing_key.as_deref().unwrap_or_default());
-            format!(
-                "the default exchange takes dead letters to a queue named '{name}', which isn't declared"
-            )
-        } else {
-            let with = target.routing_key.as_deref().map_or_else(
-                || "every message, whatever its routing key".to_owned(),
-                |routing_key| format!("messages with routing key '{}'", quote(routing_key)),
-            );
-            format!(
-                "no queue behind exchange '{}' is known to catch {with}: what it doesn't take is lost",
-                quote(&target.exchange)
-            )
+        let message = match (target.exchange.as_str(), target.routing_key.as_deref()) {
+            ("", None) => "the default exchange takes each dead letter to the queue that its own \
+                           routing key names, so nothing is known to catch them all"
+                .to_owned(),
+            ("", Some(name)) => format!(
+                "the default exchange takes dead letters to a queue named '{}', which isn't declared",
+                quote(name)
+            ),
+            (name, None) => format!(
+                "no queue behind exchange '{}' is known to catch every message, whatever its routing \
+                 key: what it doesn't take is lost",
+                quote(name)
+            ),
+            (name, Some(key)) => format!(
+                "no queue behind exchange '{}' is known to catch messages with routing key '{}': they \
+                 are lost",
+                quote(name),
+                quote(key)
+            ),
         };
         let remedy = "add `queue = \"…\"` here (it is declared and bound), or bind a queue: to a fanout \
                       exchange, with `#` to a topic exchange, or with this `routing_key`";

@@ -1,6 +1,5 @@
 //! What brokers refuse or ignore about queues, said before they do.
 
-use super::super::section::quote;
 use super::super::{BrokerKind, DeadLetter, Overflow, Queue, QueueKind};
 use super::Check;
 use crate::limits;
@@ -13,7 +12,6 @@ impl Check<'_> {
                 let message = "names that start with `amq.` are the broker's own";
                 self.notes.error(&format!("{path}.name"), message, "choose another name");
             }
-            self.empty_binding(queue, path);
             self.bindings(&queue.broker, &queue.bind, path);
             if self.notes.is_broken(&format!("{path}.kind")) {
                 continue;
@@ -25,19 +23,6 @@ impl Check<'_> {
             }
             self.priorities(queue, path);
             self.overflow(queue, path);
-        }
-    }
-
-    fn empty_binding(&self, queue: &Queue, path: &str) {
-        for (index, binding) in queue.bind.iter().enumerate() {
-            if binding.exchange.is_empty() {
-                let message = "nothing can be bound to the default exchange";
-                let remedy = format!(
-                    "take this binding out: it routes to every queue by its name, '{}'",
-                    quote(&queue.name)
-                );
-                self.notes.error(&format!("{path}.bind[{index}].exchange"), message, remedy);
-            }
         }
     }
 
