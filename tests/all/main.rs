@@ -10,4 +10,5 @@ mod admin;
 mod amqp;
 mod config;
 mod contract;
+mod guests;
 mod rabbit;

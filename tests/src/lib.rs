@@ -1,1 +1,3 @@
-//! Whole-system tests; see `all/`.
+//! Whole-system tests; see `all/`. Here is what they share.
+
+pub mod guests;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{FrameSymbol, Trap, WasmBacktrace};
 
 use super::CallError;
 use super::sandbox::Sandbox;
@@ -114,25 +114,32 @@ fn backtrace(error: &wasmtime::Error) -> Vec<String> {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let mut frames = Vec::new();
     for frame in backtrace.frames() {
-        if frame.symbols().is_empty() {
-            let name = frame.func_name().map(demangled);
-            frames.push(name.unwrap_or_else(|| format!("function {}", frame.func_index())));
+        let own = frame.func_name().map(demangled);
+        let own = own.unwrap_or_else(|| format!("function {}", frame.func_index()));
+        // The last symbol is the function itself, those before it were inlined into it. Its own name
+        // has a path, theirs don't.
+        let Some((last, inlined)) = frame.symbols().split_last() else {
+            frames.push(own);
+            continue;
+        };
+        for symbol in inlined {
+            let name = symbol.name().map_or_else(|| "(inlined)".to_owned(), demangled);
+            frames.push(placed(name, symbol));
         }
-        for symbol in frame.symbols() {
-            let name = symbol.name().or_else(|| frame.func_name());
-            let mut text = name.map_or_else(|| "(inlined)".to_owned(), demangled);
-            if let Some(file) = symbol.file() {
-                let line = symbol.line().unwrap_or(0);
-                let _ = write!(text, " at {file}:{line}");
-            }
-            frames.push(text);
-        }
+        frames.push(placed(own, last));
         if frames.len() >= PLUGIN_BACKTRACE_FRAMES {
             break;
         }
     }
     frames.truncate(PLUGIN_BACKTRACE_FRAMES);
     frames
+}
+
+fn placed(name: String, symbol: &FrameSymbol) -> String {
+    match (symbol.file(), symbol.line()) {
+        (Some(file), Some(line)) => format!("{name} at {file}:{line}"),
+        _ => name,
+    }
 }
 
 fn demangled(name: &str) -> String {

@@ -80,7 +80,7 @@ impl LogGate {
                 tracing::warn!(
                     plugin = self.plugin,
                     dropped = second.dropped,
-                    "log lines dropped: the plugin logs more than {} a second (limits.log_lines)",
+                    "log lines dropped: the plugin logs more than {} a second (limits.log_lines_per_s)",
                     self.lines_per_s
                 );
             }

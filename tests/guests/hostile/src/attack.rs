@@ -1,0 +1,126 @@
+//! The ways to misbehave, each by its name.
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::io::Read;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::NONE;
+use crate::answer::Answer;
+use crate::exports::sluicegate::plugin::guest::{Decisions, Reason};
+use crate::sluicegate::plugin::log;
+
+/// Does what the command says; unknown ones do nothing.
+pub fn run(command: &str) {
+    match command {
+        "panic" => panic!("boom, as told"),
+        "trap" => core::arch::wasm32::unreachable(),
+        "exit" => std::process::exit(1),
+        "loop" => loop {
+            black_box(());
+        },
+        "hog" => hog(),
+        "recurse" => drop(black_box(recurse(1))),
+        "sleep" => std::thread::sleep(Duration::from_millis(1)),
+        "stdin" => drop(std::io::stdin().read(&mut [0; 8])),
+        "chatter" => chatter(),
+        "shout" => log::write(log::Level::Info, NONE, &"x".repeat(20 << 20)),
+        _ => {}
+    }
+}
+
+/// Eats memory until there is none.
+fn hog() -> ! {
+    let mut eaten = Vec::new();
+    loop {
+        eaten.push(black_box(vec![1u8; 1 << 20]));
+    }
+}
+
+fn recurse(depth: u64) -> u64 {
+    if black_box(depth) == 0 { 0 } else { black_box(recurse(depth + 1)) + 1 }
+}
+
+fn chatter() {
+    for line in 0..1000 {
+        log::write(log::Level::Info, 0, &format!("line {line}"));
+        println!("stdout {line}");
+        eprintln!("stderr {line}");
+    }
+}
+
+/// All that a guest can see beside its batch.
+pub fn look(now_us: u64) -> String {
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH).map(|time| time.as_micros());
+    let started = Instant::now();
+    let order: Vec<u32> = (0..8).map(|n| (n, n)).collect::<HashMap<_, _>>().into_keys().collect();
+    let arguments: Vec<String> = std::env::args().collect();
+    let environment: Vec<_> = std::env::vars().collect();
+    format!(
+        "now {now_us} clock {clock:?} elapsed {:?} order {order:?} arguments {arguments:?} \
+         environment {environment:?}",
+        started.elapsed()
+    )
+}
+
+/// Answers that break the contract, each in its own way.
+pub fn malformed(mut answer: Answer, wrong: &str) -> Decisions {
+    let output = answer.span(b"output");
+    match wrong {
+        "too few verdicts" => drop(answer.verdicts.pop()),
+        "too many verdicts" => answer.verdicts.push([2, 0]),
+        "unknown verdict" => answer.verdicts[0] = [9, 0],
+        "no such reason" => answer.verdicts[0] = [5, 7],
+        "body outside" => {
+            answer.replacements.push([1 << 30, 1 << 30, NONE, 0, NONE, 0]);
+            answer.verdicts[0] = [1, 0];
+        }
+        "ghost message" => {
+            answer.emissions.push([99, output[0], output[1], NONE, 0, NONE, 0, NONE, 0]);
+        }
+        "emission of a rejected message" => {
+            answer.verdicts[0] = [5, 0];
+            answer.reasons.push(Reason {
+                code: "code".to_owned(),
+                text: "text".to_owned(),
+                after_ms: None,
+            });
+            answer.emissions.push([0, output[0], output[1], NONE, 0, NONE, 0, NONE, 0]);
+        }
+        "output that isn't text" => {
+            let [start, length] = answer.span(&[0xff, 0xfe]);
+            answer.emissions.push([0, start, length, NONE, 0, NONE, 0, NONE, 0]);
+        }
+        "long routing key" => {
+            let [start, length] = answer.span(&[b'k'; 256]);
+            answer.emissions.push([0, output[0], output[1], start, length, NONE, 0, NONE, 0]);
+        }
+        "properties cut off" => {
+            let [start, length] = answer.span(&[0x80, 0x00, 40, b'a']);
+            answer.emissions.push([0, output[0], output[1], NONE, 0, start, length, NONE, 0]);
+        }
+        "too many emissions" => {
+            let emission = [0, output[0], output[1], NONE, 0, NONE, 0, NONE, 0];
+            answer.emissions = vec![emission; 1001];
+        }
+        "large state" => {
+            let [start, length] = answer.span(&vec![0; 70 << 10]);
+            answer.states[0] = [1, start, length];
+        }
+        "overlapping bodies" => {
+            // Allowed, and costs the host nothing: every message shares one mebibyte.
+            let [start, length] = answer.span(&vec![b'o'; 1 << 20]);
+            answer.replacements.push([start, length, NONE, 0, NONE, 0]);
+            answer.verdicts.fill([1, 0]);
+        }
+        "huge" => answer.arena = vec![0; 20 << 20],
+        "empty" => return Decisions { arena: vec![], index: vec![], reasons: vec![] },
+        "tables outside" => {
+            let mut decisions = answer.finish();
+            decisions.index[1..13].fill(u32::MAX);
+            return decisions;
+        }
+        _ => {}
+    }
+    answer.finish()
+}

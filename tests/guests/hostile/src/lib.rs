@@ -1,0 +1,76 @@
+//! A plugin that does what the message says: fails in one way, breaks the contract in another.
+//!
+//! Written against the bare WIT, since the SDK wouldn't let it. A body is a command; any other body is
+//! answered with `done`. The config is a command as well.
+
+wit_bindgen::generate!({ path: "../../../wit/v0.1", world: "plugin" });
+
+mod answer;
+mod attack;
+
+use answer::Answer;
+use exports::sluicegate::plugin::guest::{Batch, Decisions, Description, Guest};
+
+/// Tests write another command over this one, in the compiled file: `describe` has no argument.
+static DESCRIBE: [u8; 16] = *b"DESCRIBE=calm   ";
+
+const NONE: u32 = u32::MAX;
+
+struct Hostile;
+
+impl Guest for Hostile {
+    fn describe() -> Description {
+        let command = std::hint::black_box(&DESCRIBE);
+        attack::run(std::str::from_utf8(&command[9..]).unwrap_or_default().trim());
+        Description {
+            name: "hostile".to_owned(),
+            version: "1.2.3".to_owned(),
+            sdk: "none".to_owned(),
+            state_version: Some(1),
+        }
+    }
+
+    fn configure(config: Vec<u8>) -> Result<(), String> {
+        let command = String::from_utf8_lossy(&config).into_owned();
+        if command == "refuse" {
+            return Err("threshold: 4.5 expected, not \"high\"".to_owned());
+        }
+        attack::run(&command);
+        Ok(())
+    }
+
+    fn process(batch: Batch) -> Decisions {
+        let mut answer = Answer::new(&batch);
+        for at in 0..answer.messages {
+            let record = &batch.index[(16 + at * 16) as usize..];
+            let span = |word: usize| {
+                let (start, length) = (record[word] as usize, record[word + 1] as usize);
+                &batch.arena[start..start + length]
+            };
+            let body = String::from_utf8_lossy(span(0)).into_owned();
+            if let Some(wrong) = body.strip_prefix("answer: ") {
+                return attack::malformed(answer, wrong);
+            }
+            match &*body {
+                "echo" => answer.echo(at, span(2), span(4), span(8)),
+                "look" => answer.next(at, attack::look(batch.now_us).as_bytes()),
+                "count" => answer.count(at, record[10], &batch),
+                command => {
+                    sluicegate::plugin::log::write(
+                        sluicegate::plugin::log::Level::Debug,
+                        at,
+                        command,
+                    );
+                    attack::run(command);
+                }
+            }
+        }
+        answer.finish()
+    }
+
+    fn migrate(_state_version: u32, state: Vec<u8>) -> Result<Vec<u8>, String> {
+        Ok(state)
+    }
+}
+
+export!(Hostile);
