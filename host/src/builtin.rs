@@ -16,3 +16,6 @@ pub fn plugin(name: &str) -> Option<&'static [u8]> {
 pub fn names() -> impl Iterator<Item = &'static str> {
     table::ALL.iter().map(|(name, _)| *name)
 }
+
+#[cfg(test)]
+mod tests;
