@@ -1,6 +1,9 @@
 //! `sluicegate check`: everything that is wrong with a config, at once, each with its line and what
 //! to do about it.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
