@@ -1,7 +1,10 @@
 //! Keeps secrets out of what is shown of a config: lines, messages, logs.
 
 /// Words in a key that make its value a secret.
-const SECRET_WORDS: [&str; 4] = ["password", "passphrase", "secret", "token"];
+const SECRET_WORDS: [&str; 5] = ["password", "passphrase", "secret", "token", "credential"];
+
+/// Of these, the one whose value may be a table that says where the secret is.
+const PLACE_WORD: &str = "credential";
 
 /// The line with passwords in URLs, and the values of keys that sound like secrets, masked.
 /// Every character that is masked becomes one `•`, so that columns stay where they are.
@@ -40,6 +43,7 @@ fn mask_user_info(line: &mut [char]) {
 fn mask_assignments(line: &mut [char]) {
     let lower: Vec<char> = line.iter().map(char::to_ascii_lowercase).collect();
     for word in SECRET_WORDS {
+        let names_place = word == PLACE_WORD;
         let word: Vec<char> = word.chars().collect();
         let mut from = 0;
         while let Some(at) = find(&lower, from, &word) {
@@ -50,6 +54,9 @@ fn mask_assignments(line: &mut [char]) {
                 continue;
             }
             let Some(start) = next_non_blank(&lower, equals + 1) else { continue };
+            if names_place && lower[start] == '{' {
+                continue;
+            }
             let end = value_end(&lower, start);
             line[start..end].fill('•');
         }

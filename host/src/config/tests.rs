@@ -151,6 +151,8 @@ fn lines_are_shown_without_what_sounds_like_a_secret() {
         (r#"password = "pq" # x"#, r#"password = •••• # x"#),
         (r#"{ api-token = 'pq', b = 1 }"#, r#"{ api-token = ••••, b = 1 }"#),
         (r#"password_file = "p""#, r#"password_file = •••"#),
+        (r#"credentials = "u:p""#, r#"credentials = •••••"#),
+        (r#"credentials = { file = "x" }"#, r#"credentials = { file = "x" }"#),
         (r#"secret=abc"#, r#"secret=•••"#),
         ("# no // password here", "# no // password here"),
         ("bell\u{7}\u{1b}[31m", "bell\u{fffd}\u{fffd}[31m"),
