@@ -51,6 +51,8 @@ pub const PLUGIN_LOG_LINE_BYTES: usize = 4096;
 pub const PLUGIN_FILE_BYTES: u64 = 32 * MIB as u64;
 /// How often the epoch ticks: the resolution of the `call` limit.
 pub const EPOCH_TICK: Duration = Duration::from_millis(1);
+/// Ticks without a call after which the epoch stands still until the next one.
+pub const EPOCH_QUIET_TICKS: u32 = 100;
 
 /// Bytes of a decoded `content_encoding: gzip` body.
 pub const DECODED_BODY_BYTES: usize = 16 * MIB;

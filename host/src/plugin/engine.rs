@@ -4,6 +4,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use wasmtime::component::Linker;
@@ -37,14 +38,27 @@ pub struct EngineError(String);
 struct Shared {
     wasmtime: wasmtime::Engine,
     linker: Linker<Sandbox>,
-    _ticker: Ticker,
+    ticker: Ticker,
 }
 
-/// Advances the epoch until it is dropped.
+/// Advances the epoch while something runs.
 struct Ticker {
-    stop: Arc<()>,
+    pulse: Arc<Pulse>,
     thread: Option<JoinHandle<()>>,
 }
+
+/// What the ticker and those who need it know of each other.
+#[derive(Default)]
+struct Pulse {
+    begun: AtomicU64,
+    ended: AtomicU64,
+    /// The ticker sleeps until somebody wakes it.
+    asleep: AtomicBool,
+    stop: AtomicBool,
+}
+
+/// A call that may run; the epoch advances until it is dropped.
+pub(super) struct Running<'a>(&'a Pulse);
 
 // === impl Engine ===
 
@@ -62,11 +76,16 @@ impl Engine {
         wasi::link(&mut linker).map_err(said)?;
         v0_1::link(&mut linker).map_err(said)?;
         let ticker = Ticker::start(wasmtime.weak())?;
-        Ok(Self { shared: Arc::new(Shared { wasmtime, linker, _ticker: ticker }) })
+        Ok(Self { shared: Arc::new(Shared { wasmtime, linker, ticker }) })
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.shared.wasmtime
+    }
+
+    /// Keeps the epoch advancing for a call.
+    pub(super) fn running(&self) -> Running<'_> {
+        self.shared.ticker.running()
     }
 
     pub(super) fn linker(&self) -> &Linker<Sandbox> {
@@ -114,29 +133,75 @@ fn open_cache(dir: &Path) -> Result<Cache, EngineError> {
 
 impl Ticker {
     fn start(engine: EngineWeak) -> Result<Self, EngineError> {
-        let stop = Arc::new(());
-        let running = Arc::downgrade(&stop);
+        let pulse = Arc::new(Pulse::default());
+        let shared = Arc::clone(&pulse);
         let thread = thread::Builder::new()
             .name("epoch".to_owned())
-            .spawn(move || {
-                while running.strong_count() > 0 {
-                    let Some(engine) = engine.upgrade() else { return };
-                    engine.increment_epoch();
-                    drop(engine);
-                    thread::park_timeout(limits::EPOCH_TICK);
-                }
-            })
+            .spawn(move || shared.tick(&engine))
             .map_err(|error| EngineError(format!("the epoch's thread doesn't start: {error}")))?;
-        Ok(Self { stop, thread: Some(thread) })
+        Ok(Self { pulse, thread: Some(thread) })
+    }
+
+    fn running(&self) -> Running<'_> {
+        self.pulse.begun.fetch_add(1, Ordering::SeqCst);
+        if self.pulse.asleep.load(Ordering::SeqCst) {
+            self.wake();
+        }
+        Running(&self.pulse)
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
     }
 }
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.stop = Arc::new(());
+        self.pulse.stop.store(true, Ordering::SeqCst);
+        self.wake();
         if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
             let _ = thread.join();
         }
+    }
+}
+
+impl Pulse {
+    /// Ticks until it is told to stop; sleeps while nothing has run for a while, so that an idle host
+    /// is idle.
+    fn tick(&self, engine: &EngineWeak) {
+        let mut seen = 0;
+        let mut quiet = 0;
+        while !self.stop.load(Ordering::SeqCst) {
+            let begun = self.begun.load(Ordering::SeqCst);
+            quiet = if self.idle(seen) { quiet + 1 } else { 0 };
+            seen = begun;
+            if quiet > limits::EPOCH_QUIET_TICKS {
+                self.asleep.store(true, Ordering::SeqCst);
+                // Who began before seeing `asleep` is seen here; who begins later wakes this thread.
+                if self.idle(seen) && !self.stop.load(Ordering::SeqCst) {
+                    thread::park();
+                }
+                self.asleep.store(false, Ordering::SeqCst);
+                quiet = 0;
+            }
+            let Some(engine) = engine.upgrade() else { return };
+            engine.increment_epoch();
+            drop(engine);
+            thread::park_timeout(limits::EPOCH_TICK);
+        }
+    }
+
+    /// Whether nothing runs and nothing began since.
+    fn idle(&self, seen: u64) -> bool {
+        let begun = self.begun.load(Ordering::SeqCst);
+        begun == seen && begun == self.ended.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::SeqCst);
     }
 }

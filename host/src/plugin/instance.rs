@@ -55,8 +55,10 @@ impl Instance {
             });
         }
         let limits = &self.plugin.limits;
+        let running = self.plugin.engine.running();
         begin(&mut self.store, limits.call, batch.now_us);
         let answer = self.guest.process(&mut self.store, batch, limits);
+        drop(running);
         let sandbox = self.store.data_mut();
         sandbox.output.flush(Some(batch));
         let sandbox = self.store.data();
@@ -90,7 +92,7 @@ impl std::fmt::Debug for Instance {
 /// Describes and configures on an instance that is thrown away.
 pub(super) fn probe(plugin: &Plugin) -> Result<Description, CallError> {
     let (mut store, guest) = open(plugin)?;
-    let description = setup(&mut store, "describe", |store| guest.describe(store))?;
+    let description = setup(plugin, &mut store, "describe", |store| guest.describe(store))?;
     configure(plugin, &mut store, &guest)?;
     Ok(description)
 }
@@ -98,7 +100,7 @@ pub(super) fn probe(plugin: &Plugin) -> Result<Description, CallError> {
 /// Describes on an instance that is thrown away.
 pub(super) fn describe(plugin: &Plugin) -> Result<Description, CallError> {
     let (mut store, guest) = open(plugin)?;
-    setup(&mut store, "describe", |store| guest.describe(store))
+    setup(plugin, &mut store, "describe", |store| guest.describe(store))
 }
 
 fn open(plugin: &Plugin) -> Result<(Store<Sandbox>, v0_1::Guest), CallError> {
@@ -107,7 +109,7 @@ fn open(plugin: &Plugin) -> Result<(Store<Sandbox>, v0_1::Guest), CallError> {
     store.limiter(|sandbox| &mut sandbox.memory);
     store.set_hostcall_fuel(plugin.limits.output_bytes);
     store.epoch_deadline_callback(|mut store| Ok(store.data_mut().timer.check()));
-    let guest = setup(&mut store, "instantiation", |store| plugin.pre.instantiate(store))?;
+    let guest = setup(plugin, &mut store, "instantiation", |store| plugin.pre.instantiate(store))?;
     Ok((store, guest))
 }
 
@@ -116,7 +118,7 @@ fn configure(
     store: &mut Store<Sandbox>,
     guest: &v0_1::Guest,
 ) -> Result<(), CallError> {
-    let answer = setup(store, "configure", |store| guest.configure(store, &plugin.config))?;
+    let answer = setup(plugin, store, "configure", |store| guest.configure(store, &plugin.config))?;
     answer.map_err(|why| {
         let end = why.floor_char_boundary(limits::FAILURE_TEXT_BYTES);
         CallError {
@@ -129,12 +131,15 @@ fn configure(
 
 /// A call that isn't about messages, under limits of its own.
 fn setup<T>(
+    plugin: &Plugin,
     store: &mut Store<Sandbox>,
     what: &str,
     call: impl FnOnce(&mut Store<Sandbox>) -> wasmtime::Result<T>,
 ) -> Result<T, CallError> {
+    let running = plugin.engine.running();
     begin(store, limits::PLUGIN_SETUP, 0);
     let answer = call(store);
+    drop(running);
     store.data_mut().output.flush(None);
     answer.map_err(|error| {
         let error = failure::classify(&error, store.data());

@@ -20,8 +20,7 @@ pub struct Plugin {
     pub(super) config: Vec<u8>,
     pub(super) pre: v0_1::Pre,
     pub(super) log: Arc<LogGate>,
-    /// Keeps the ticker alive as long as something can be called.
-    _engine: Engine,
+    pub(super) engine: Engine,
 }
 
 /// What a core module and a component start with.
@@ -102,7 +101,7 @@ impl Engine {
             config: config.to_owned(),
             pre,
             log: Arc::new(LogGate::new(name, limits.log_lines_per_s)),
-            _engine: self.clone(),
+            engine: self.clone(),
         })
     }
 }

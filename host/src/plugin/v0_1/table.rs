@@ -78,11 +78,17 @@ fn encode_value(value: &FieldValue, to: &mut Vec<u8>, depth: usize) -> Result<()
         }
         FieldValue::Text(bytes) => {
             to.push(b'S');
-            return with_length(to, |to| Ok(to.extend_from_slice(bytes)));
+            return with_length(to, |to| {
+                to.extend_from_slice(bytes);
+                Ok(())
+            });
         }
         FieldValue::Bytes(bytes) => {
             to.push(b'x');
-            return with_length(to, |to| Ok(to.extend_from_slice(bytes)));
+            return with_length(to, |to| {
+                to.extend_from_slice(bytes);
+                Ok(())
+            });
         }
         FieldValue::Array(values) => {
             to.push(b'A');
