@@ -31,8 +31,8 @@ use self::model::Model;
 use self::publisher::EmbeddedPublisher;
 use self::queue::{ConsumerId, Owner};
 use crate::broker::{
-    Broker, BrokerError, ConsumeRequest, Consumer, Declaration, Declared, Destination, Publisher,
-    Server, Version,
+    Broker, BrokerError, ConsumeRequest, Consumer, Declaration, Declared, Destination, Published,
+    Publisher, Server, Version,
 };
 use crate::message::Message;
 
@@ -50,6 +50,7 @@ struct Shared {
     alarm: watch::Sender<Option<Instant>>,
     receipts_dropped: AtomicU64,
     refuses_publishes: AtomicBool,
+    loses_confirms: AtomicBool,
     unreachable: AtomicBool,
 }
 
@@ -64,6 +65,7 @@ impl Embedded {
             alarm: watch::Sender::new(None),
             receipts_dropped: AtomicU64::new(0),
             refuses_publishes: AtomicBool::new(false),
+            loses_confirms: AtomicBool::new(false),
             unreachable: AtomicBool::new(false),
         };
         Arc::new(Self { shared: Arc::new(shared) })
@@ -108,6 +110,11 @@ impl Embedded {
     /// While `true`, the outcome of every publish is unknown, and nothing arrives.
     pub fn refuse_publishes(&self, refuse: bool) {
         self.shared.refuses_publishes.store(refuse, Ordering::Relaxed);
+    }
+
+    /// While `true`, messages arrive, but what became of them is unknown to their publishers.
+    pub fn lose_confirms(&self, lose: bool) {
+        self.shared.loses_confirms.store(lose, Ordering::Relaxed);
     }
 
     /// Stops the broker as its clients see it (`true`), or starts it again: connections break and
@@ -249,6 +256,14 @@ impl Shared {
             Some("no confirm: the embedded broker was told to give none")
         } else {
             None
+        }
+    }
+
+    /// What a publisher is told: nothing, while confirms get lost.
+    fn told(&self, outcome: Published) -> Published {
+        match self.loses_confirms.load(Ordering::Relaxed) {
+            true => Published::Unknown("the confirm got lost, as it was told to".to_owned()),
+            false => outcome,
         }
     }
 

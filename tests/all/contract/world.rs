@@ -13,7 +13,7 @@ use sluicegate::config::{ExchangeKind, QueueKind};
 use sluicegate::message::{FieldValue, Message, Properties, Table};
 
 /// How long any test waits for anything. Generous: a busy machine is no failure.
-const WAIT: Duration = Duration::from_secs(30);
+const WAIT: Duration = Duration::from_secs(60);
 
 /// How often [`eventually`] asks.
 const ATTEMPTS: u32 = 100_000;

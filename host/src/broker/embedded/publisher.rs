@@ -23,7 +23,7 @@ impl Publisher for EmbeddedPublisher {
             None => self.shared.with(|model, now| {
                 let publish = |outgoing| match impossible(outgoing) {
                     Some(why) => Published::Impossible(why),
-                    None => model.publish(outgoing, now),
+                    None => self.shared.told(model.publish(outgoing, now)),
                 };
                 group.iter().map(publish).collect()
             }),

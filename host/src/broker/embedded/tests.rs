@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod conservation;
+
 use std::time::Duration;
 
 use super::*;
@@ -208,7 +210,12 @@ async fn outages_make_publishes_unknown_and_calls_fail() {
     let group = [outgoing("", "q", "a")];
     broker.refuse_publishes(true);
     assert!(matches!(publisher.publish(&group).await[..], [Published::Unknown(_)]));
+    assert_eq!(broker.queue_depth("q"), (0, 0));
     broker.refuse_publishes(false);
+    broker.lose_confirms(true);
+    assert!(matches!(publisher.publish(&group).await[..], [Published::Unknown(_)]));
+    assert_eq!(broker.purge("q"), Some(1), "it arrived all the same");
+    broker.lose_confirms(false);
     broker.set_unreachable(true);
     assert!(matches!(publisher.publish(&group).await[..], [Published::Unknown(_)]));
     assert!(matches!(broker.server().await, Err(BrokerError::Unreachable(_))));
