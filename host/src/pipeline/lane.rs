@@ -9,14 +9,16 @@
 //! State changes of a group stay in the group until it is published. A key that must be rewound gives
 //! them up, in the group and in all later ones, and its messages return to the front of the backlog.
 
+mod group;
+
 use std::collections::{HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::address::{Addresses, Planned, Role};
+use self::group::{End, Entry, Group};
+use super::address::{Addresses, Planned};
 use super::backlog::Backlog;
 use super::flight::InFlight;
 use super::identity::{Seen, Window};
@@ -70,28 +72,6 @@ pub struct Lane {
     window: Window,
     /// Identities that are between the backlog and their settlement.
     running: HashSet<[u8; 16]>,
-}
-
-/// A batch that ran.
-#[derive(Default)]
-struct Group {
-    entries: Vec<Entry>,
-    items: Vec<Planned>,
-    changes: Changes,
-}
-
-struct Entry {
-    job: Job,
-    end: End,
-    /// How many of the group's items are this entry's.
-    items: usize,
-}
-
-/// How a message is to be settled once its items are safe.
-enum End {
-    Done,
-    Dropped(String),
-    Failed(Failure, Settled),
 }
 
 impl Lane {
@@ -419,70 +399,4 @@ impl Lane {
             }
         }
     }
-}
-
-// === impl Group ===
-
-impl Group {
-    fn add(&mut self, job: Job, end: End, items: Vec<Planned>) {
-        self.entries.push(Entry { job, end, items: items.len() });
-        self.items.extend(items);
-    }
-
-    fn merge(&mut self, later: Self) {
-        self.entries.extend(later.entries);
-        self.items.extend(later.items);
-        self.changes.merge(later.changes);
-    }
-
-    /// Takes out entries with their items.
-    fn extract(&mut self, mut leaves: impl FnMut(&mut Entry) -> bool) -> Vec<Entry> {
-        let mut gone = Vec::new();
-        let mut items = std::mem::take(&mut self.items).into_iter();
-        for mut entry in std::mem::take(&mut self.entries) {
-            let own: Vec<Planned> = items.by_ref().take(entry.items).collect();
-            if leaves(&mut entry) {
-                gone.push(entry);
-            } else {
-                self.items.extend(own);
-                self.entries.push(entry);
-            }
-        }
-        gone
-    }
-
-    /// Leaves out outputs that were confirmed, to the byte, in a run that was undone.
-    fn skip_confirmed(&mut self, items: &mut Vec<Planned>) {
-        if self.entries.iter().all(|entry| entry.job.confirmed.is_empty()) {
-            return;
-        }
-        let mut all = std::mem::take(items).into_iter();
-        for entry in &mut self.entries {
-            let own = all.by_ref().take(entry.items).filter(|item| {
-                item.role == Role::Report || !entry.job.confirmed.contains(&digest(item))
-            });
-            let before = items.len();
-            items.extend(own);
-            entry.items = items.len() - before;
-        }
-    }
-}
-
-// === impl Job ===
-
-impl Job {
-    /// Remembers which outputs are out, should this run be undone.
-    fn note_confirmed(&mut self, items: &[(Planned, Fate)]) {
-        let safe = items.iter().filter(|(_, fate)| *fate == Fate::Safe);
-        self.confirmed.extend(safe.map(|(item, _)| digest(item)));
-    }
-}
-
-/// Tells one planned message from another, for as long as this process lives.
-fn digest(item: &Planned) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let message = &item.message;
-    (item.broker, &message.exchange, &message.routing_key, &message.body).hash(&mut hasher);
-    (&message.properties.message_id, format!("{:?}", message.properties.headers)).hash(&mut hasher);
-    hasher.finish()
 }
