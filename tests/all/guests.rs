@@ -165,7 +165,7 @@ fn a_panic_says_its_message_its_place_and_its_stack() {
     let error = fails_as(&HOSTILE, "panic", FailureClass::Trap, "panicked at ");
     assert!(error.text.contains("attack.rs:"), "{error}");
     assert!(error.text.ends_with(": boom, as told"), "{error}");
-    let own = error.backtrace.iter().position(|frame| frame.contains("hostile/src/attack.rs:"));
+    let own = error.backtrace.iter().position(|frame| frame.contains("guest_hostile::"));
     assert!(own.is_some_and(|at| at > 0), "{:#?}", error.backtrace);
     assert!(error.backtrace.len() <= limits::PLUGIN_BACKTRACE_FRAMES);
 }

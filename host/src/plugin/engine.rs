@@ -1,6 +1,7 @@
 //! The one engine of a process: how plugins are compiled, and the tick that bounds their time.
 
 use std::fs::DirBuilder;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -101,7 +102,10 @@ fn config(cache: Option<Cache>) -> Config {
         .epoch_interruption(true)
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
-        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+        // Lines would be looked up by parsing the plugin's debug information again for each frame of
+        // each trap, ten and more milliseconds of a shard's time. A panic says its line itself.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(limits::PLUGIN_BACKTRACE_FRAMES))
         // The stack is the engine's, the same for every plugin.
         .max_wasm_stack(limits::PLUGIN_STACK_BYTES)
         .memory_init_cow(true)

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use wasmtime::{FrameSymbol, Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 
 use super::CallError;
 use super::sandbox::Sandbox;
@@ -109,37 +109,14 @@ pub(super) fn whole(error: &wasmtime::Error) -> String {
     text
 }
 
-/// Names of the guest's functions, innermost first, with their place where it is known.
+/// Names of the guest's functions, innermost first.
 fn backtrace(error: &wasmtime::Error) -> Vec<String> {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
-    let mut frames = Vec::new();
-    for frame in backtrace.frames() {
-        let own = frame.func_name().map(demangled);
-        let own = own.unwrap_or_else(|| format!("function {}", frame.func_index()));
-        // The last symbol is the function itself, those before it were inlined into it. Its own name
-        // has a path, theirs don't.
-        let Some((last, inlined)) = frame.symbols().split_last() else {
-            frames.push(own);
-            continue;
-        };
-        for symbol in inlined {
-            let name = symbol.name().map_or_else(|| "(inlined)".to_owned(), demangled);
-            frames.push(placed(name, symbol));
-        }
-        frames.push(placed(own, last));
-        if frames.len() >= PLUGIN_BACKTRACE_FRAMES {
-            break;
-        }
-    }
-    frames.truncate(PLUGIN_BACKTRACE_FRAMES);
-    frames
-}
-
-fn placed(name: String, symbol: &FrameSymbol) -> String {
-    match (symbol.file(), symbol.line()) {
-        (Some(file), Some(line)) => format!("{name} at {file}:{line}"),
-        _ => name,
-    }
+    let name = |frame: &FrameInfo| match frame.func_name() {
+        Some(name) => demangled(name),
+        None => format!("function {}", frame.func_index()),
+    };
+    backtrace.frames().iter().take(PLUGIN_BACKTRACE_FRAMES).map(name).collect()
 }
 
 fn demangled(name: &str) -> String {
