@@ -103,6 +103,7 @@ mod embedded;
 mod letters;
 mod objects;
 mod publishing;
+mod rabbit;
 mod routing;
 mod world;
 

@@ -13,7 +13,7 @@ use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::thread;
@@ -22,6 +22,9 @@ use std::time::{Duration, Instant};
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties, message::BasicGetMessage};
+use sluicegate::config::{Amqp, Credentials, Tls};
+use sluicegate::limits::HEARTBEAT;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard};
 
 /// How long a node may take to start on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -70,6 +73,29 @@ pub(crate) struct Raw {
 pub(crate) fn node() -> &'static RabbitNode {
     static NODE: OnceLock<RabbitNode> = OnceLock::new();
     NODE.get_or_init(RabbitNode::start_fresh)
+}
+
+/// A node that one test at a time may disturb: break its connections, throttle it, kill it. The test
+/// leaves it running and at peace.
+pub(crate) async fn disturbed() -> Disturbed {
+    static NODE: OnceLock<RabbitNode> = OnceLock::new();
+    static TURN: AsyncMutex<()> = AsyncMutex::const_new(());
+    let turn = TURN.lock().await;
+    Disturbed { node: NODE.get_or_init(RabbitNode::start_fresh), _turn: turn }
+}
+
+/// A test's turn on the node that may be disturbed.
+pub(crate) struct Disturbed {
+    node: &'static RabbitNode,
+    _turn: AsyncMutexGuard<'static, ()>,
+}
+
+impl std::ops::Deref for Disturbed {
+    type Target = RabbitNode;
+
+    fn deref(&self) -> &RabbitNode {
+        self.node
+    }
 }
 
 /// A name that no other test of this process has.
@@ -135,9 +161,26 @@ impl RabbitNode {
         self.await_ready().unwrap_or_else(|why| panic!("RabbitMQ didn't start again: {why}"));
     }
 
+    /// How the host is told of it.
+    pub(crate) fn config(&self) -> Amqp {
+        Amqp {
+            urls: vec![self.bare_url()],
+            credentials: Credentials::Default,
+            tls: Tls::default(),
+            heartbeat: HEARTBEAT,
+            version: None,
+            management: None,
+            definitions: None,
+        }
+    }
+
     /// Runs `rabbitmqctl` on it and returns its output. Takes a second or two.
-    pub(crate) fn ctl(&self, args: &[&str]) -> String {
-        let output = self.try_ctl(args);
+    pub(crate) async fn ctl(&self, args: &[&str]) -> String {
+        let mut command = self.ctl_command(args);
+        let output = tokio::task::spawn_blocking(move || command.output())
+            .await
+            .unwrap_or_else(|e| panic!("rabbitmqctl {args:?}: {e}"))
+            .unwrap_or_else(|e| panic!("rabbitmqctl {args:?}: {e}"));
         assert!(
             output.status.success(),
             "rabbitmqctl {args:?}: {}{}",
@@ -237,16 +280,13 @@ impl RabbitNode {
         Err(format!("no answer at {} after {START_TIMEOUT:?}; it said: {log}", self.address()))
     }
 
-    fn try_ctl(&self, args: &[&str]) -> Output {
+    fn ctl_command(&self, args: &[&str]) -> Command {
         let ctl = find("rabbitmqctl", "SLUICEGATE_RABBITMQCTL")
             .unwrap_or_else(|| panic!("no rabbitmqctl beside rabbitmq-server"));
         let mut command = Command::new(ctl);
         self.environment(&mut command);
+        command.args(["--node", &self.name]).args(args).stdin(Stdio::null());
         command
-            .args(["--node", &self.name])
-            .args(args)
-            .output()
-            .unwrap_or_else(|e| panic!("rabbitmqctl: {e}"))
     }
 
     fn end(&self, word: &str) {
