@@ -37,7 +37,7 @@ use tokio::time::sleep;
 
 use self::address::{Address, read_tls};
 use self::consumer::AmqpConsumer;
-use self::link::Link;
+use self::link::{LastError, Link};
 use self::publisher::AmqpPublisher;
 use super::{
     Broker, BrokerError, ConsumeRequest, Consumer, Declaration, Declared, Publisher, Server,
@@ -51,6 +51,7 @@ pub struct AmqpBroker {
     consume: Arc<Link>,
     publish: Arc<Link>,
     setup: Arc<Setup>,
+    last_error: LastError,
     dropped: Arc<AtomicU64>,
 }
 
@@ -80,7 +81,8 @@ impl AmqpBroker {
     #[must_use]
     pub fn new(name: &str, config: Amqp) -> Arc<Self> {
         let config = Arc::new(config);
-        let link = |purpose| Link::new(name, purpose, Arc::clone(&config));
+        let last_error = LastError::default();
+        let link = |purpose| Link::new(name, purpose, Arc::clone(&config), last_error.clone());
         Arc::new(Self {
             consume: link("consume"),
             publish: link("publish"),
@@ -90,6 +92,7 @@ impl AmqpBroker {
                 uses: AtomicU64::new(0),
             }),
             config,
+            last_error,
             dropped: Arc::new(AtomicU64::new(0)),
         })
     }
@@ -101,9 +104,7 @@ impl AmqpBroker {
             consume: self.consume.is_connected(),
             publish: self.publish.is_connected(),
             blocked: self.publish.blocked(),
-            last_error: [&self.consume, &self.publish, &self.setup.link]
-                .into_iter()
-                .find_map(|link| link.last_error()),
+            last_error: self.last_error.get(),
         }
     }
 

@@ -21,25 +21,30 @@ pub(super) struct Link {
     config: Arc<Amqp>,
     /// Held while connecting, so that one attempt serves all who wait.
     dialing: AsyncMutex<()>,
-    state: Mutex<State>,
+    current: Mutex<Option<Arc<Connection>>>,
+    last_error: LastError,
     /// Why the broker takes no publishes now; `None` when it does.
     blocked: watch::Sender<Option<String>>,
 }
 
-#[derive(Default)]
-struct State {
-    current: Option<Arc<Connection>>,
-    last_error: Option<String>,
-}
+/// The last error of connecting to a broker, whatever for; `None` once it succeeded again.
+#[derive(Clone, Default)]
+pub(super) struct LastError(Arc<Mutex<Option<String>>>);
 
 impl Link {
     /// A link that isn't connected yet.
-    pub(super) fn new(broker: &str, purpose: &str, config: Arc<Amqp>) -> Arc<Self> {
+    pub(super) fn new(
+        broker: &str,
+        purpose: &str,
+        config: Arc<Amqp>,
+        last_error: LastError,
+    ) -> Arc<Self> {
         Arc::new(Self {
             name: format!("sluicegate {broker} {purpose}"),
             config,
             dialing: AsyncMutex::new(()),
-            state: Mutex::new(State::default()),
+            current: Mutex::new(None),
+            last_error,
             blocked: watch::Sender::new(None),
         })
     }
@@ -57,15 +62,13 @@ impl Link {
             Ok(connection) => {
                 let connection = Arc::new(connection);
                 self.blocked.send_replace(None);
-                let mut state = self.state();
-                state.current = Some(Arc::clone(&connection));
-                state.last_error = None;
-                drop(state);
+                *self.current() = Some(Arc::clone(&connection));
+                self.last_error.set(None);
                 self.follow(&connection);
                 Ok(connection)
             }
             Err(error) => {
-                self.note(&error);
+                self.last_error.set(Some(error.to_string()));
                 Err(error)
             }
         }
@@ -76,11 +79,7 @@ impl Link {
         let connection = self.connection().await?;
         match timeout(BROKER_ANSWER, connection.create_channel()).await {
             Ok(Ok(channel)) => Ok(channel),
-            Ok(Err(e)) => {
-                let error = errors::of_channel(&e, "opening a channel");
-                self.note(&error);
-                Err(error)
-            }
+            Ok(Err(e)) => Err(errors::of_channel(&e, "opening a channel")),
             Err(_) => Err(BrokerError::Unreachable(format!(
                 "{}: no channel within {BROKER_ANSWER:?}",
                 self.name
@@ -112,22 +111,14 @@ impl Link {
         Ok(())
     }
 
-    /// The last error of connecting, cleared by success.
-    pub(super) fn last_error(&self) -> Option<String> {
-        self.state().last_error.clone()
-    }
-
     /// Lets go of a connection that answers no more, so that the next use opens another.
     pub(super) fn discard(&self, connection: &Arc<Connection>) {
-        let mut state = self.state();
-        if state.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection)) {
-            state.current = None;
-        }
+        self.current().take_if(|current| Arc::ptr_eq(current, connection));
     }
 
     /// Closes the connection.
     pub(super) async fn close(&self) {
-        let Some(connection) = self.state().current.take() else { return };
+        let Some(connection) = self.current().take() else { return };
         if connection.status().connected() {
             // Closed or out of time: either way nobody uses it any more.
             let closing = connection.close(200, "sluicegate is done".into());
@@ -138,15 +129,11 @@ impl Link {
     }
 
     fn open(&self) -> Option<Arc<Connection>> {
-        self.state().current.as_ref().filter(|c| c.status().connected()).cloned()
+        self.current().as_ref().filter(|c| c.status().connected()).cloned()
     }
 
-    fn note(&self, error: &BrokerError) {
-        self.state().last_error = Some(error.to_string());
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn current(&self) -> MutexGuard<'_, Option<Arc<Connection>>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tries every address once, in random order.
@@ -224,5 +211,18 @@ impl Link {
                 }
             }
         });
+    }
+}
+
+// === impl LastError ===
+
+impl LastError {
+    /// What it is now.
+    pub(super) fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, error: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 }
