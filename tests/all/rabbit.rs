@@ -54,6 +54,7 @@ if [ -z "$word" ]; then rm -rf "$NODE_DIR"; fi
 /// A RabbitMQ node that belongs to this process.
 pub(crate) struct RabbitNode {
     port: u16,
+    tls_port: u16,
     epmd_port: u16,
     dist_port: u16,
     name: String,
@@ -138,6 +139,11 @@ impl RabbitNode {
         format!("amqp://127.0.0.1:{}/%2f", self.port)
     }
 
+    /// Its address for TLS; it wants a client's certificate.
+    pub(crate) fn tls_url(&self) -> String {
+        format!("amqps://localhost:{}/%2f", self.tls_port)
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
@@ -203,7 +209,9 @@ impl RabbitNode {
     }
 
     fn prepare() -> Self {
-        let [port, epmd_port, dist_port] = free_ports();
+        let [port, tls_port, epmd_port, dist_port] = free_ports();
+        let tls = tls_folder();
+        let tls = tls.display();
         let dir = tempfile::Builder::new()
             .prefix("sluicegate-rabbit-")
             .tempdir()
@@ -212,6 +220,12 @@ impl RabbitNode {
         let name = format!("sluicegate-{}-{port}@localhost", std::process::id());
         let config = format!(
             "listeners.tcp.default = 127.0.0.1:{port}\n\
+             listeners.ssl.default = 127.0.0.1:{tls_port}\n\
+             ssl_options.cacertfile = {tls}/ca.pem\n\
+             ssl_options.certfile = {tls}/server.pem\n\
+             ssl_options.keyfile = {tls}/server.key\n\
+             ssl_options.verify = verify_peer\n\
+             ssl_options.fail_if_no_peer_cert = true\n\
              disk_free_limit.absolute = 50MB\n\
              log.console = false\n\
              log.file.level = warning\n\
@@ -220,7 +234,7 @@ impl RabbitNode {
         fs::write(dir.join("rabbitmq.conf"), config)
             .and_then(|()| fs::write(dir.join("enabled_plugins"), "[].\n"))
             .unwrap_or_else(|e| panic!("the test node's config: {e}"));
-        Self { port, epmd_port, dist_port, name, dir, watch: Mutex::new(None) }
+        Self { port, tls_port, epmd_port, dist_port, name, dir, watch: Mutex::new(None) }
     }
 
     fn spawn(&self, server: &Path) {
@@ -343,6 +357,11 @@ impl Raw {
             .await
             .unwrap_or_else(|e| panic!("get from {queue}: {e}"))
     }
+}
+
+/// The certificates of the nodes and their clients.
+pub(crate) fn tls_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tls")
 }
 
 /// Ports that were free a moment ago; held together so that they differ.

@@ -140,6 +140,7 @@ async fn a_node_that_is_killed_gives_back_what_was_not_acked() {
     assert!(matches!(error, BrokerError::Unreachable(_)), "{error:?}");
     assert!(held.receipt.is_stale());
     held.receipt.settle(Settlement::Ack);
+    until(|| !broker.link().publish).await;
     let error = broker.publisher().await.err().expect("nobody is there");
     assert!(matches!(error, BrokerError::Unreachable(_)), "{error:?}");
     assert!(broker.link().last_error.is_some());

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use sluicegate::broker::amqp::AmqpBroker;
 use sluicegate::broker::{Broker, BrokerError, Declaration, Version};
-use sluicegate::config::{Credentials, QueueKind};
+use sluicegate::config::{Credentials, QueueKind, Tls};
 
 use super::{declare, queue};
-use crate::rabbit::{node, unique};
+use crate::rabbit::{node, tls_folder, unique};
 
 /// An address at which nobody listens.
 fn nobody() -> String {
@@ -131,4 +131,32 @@ async fn declaring_with_another_kind_harms_no_consumer() {
     super::fill(&*broker, &name, 1).await;
     super::next(&mut consumer).await.receipt.settle(sluicegate::broker::Settlement::Ack);
     consumer.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn tls_verifies_the_broker_and_shows_who_the_client_is() {
+    let folder = tls_folder();
+    let mut config = node().config();
+    config.urls = vec![node().tls_url()];
+    config.tls = Tls {
+        ca: Some(folder.join("ca.pem")),
+        identity: Some(folder.join("client.p12")),
+        identity_password: Some(folder.join("client.password")),
+    };
+    let broker = AmqpBroker::new("tls", config.clone());
+    assert_eq!(broker.server().await.unwrap().product, "RabbitMQ");
+    let name = unique("tls");
+    declare(&*broker, &name).await;
+    super::fill(&*broker, &name, 1).await;
+    let listed = node().ctl(&["list_connections", "client_properties", "ssl"]).await;
+    let ours = listed.lines().find(|line| line.contains("sluicegate tls publish")).unwrap();
+    assert!(ours.trim_end().ends_with("true"), "{ours}");
+    // Without the roots that signed the broker's certificate, and without an identity of its own.
+    let without_roots = Tls { ca: None, ..config.tls.clone() };
+    let without_identity = Tls { identity: None, ..config.tls.clone() };
+    for tls in [without_roots, without_identity] {
+        config.tls = tls;
+        let error = AmqpBroker::new("tls", config.clone()).server().await.unwrap_err();
+        assert!(matches!(error, BrokerError::Unreachable(_)), "{error:?}");
+    }
 }
