@@ -8,6 +8,8 @@
 
 #![allow(dead_code, reason = "a fixture: not every test uses every part")]
 
+mod raw;
+
 use std::env;
 use std::fs;
 use std::io::Write;
@@ -19,12 +21,12 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lapin::options::{BasicGetOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
-use lapin::{Channel, Connection, ConnectionProperties, message::BasicGetMessage};
+use lapin::{Connection, ConnectionProperties};
 use sluicegate::config::{Amqp, Credentials, Tls};
 use sluicegate::limits::HEARTBEAT;
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard};
+
+pub(crate) use self::raw::Raw;
 
 /// How long a node may take to start on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -60,14 +62,6 @@ pub(crate) struct RabbitNode {
     name: String,
     dir: PathBuf,
     watch: Mutex<Option<Child>>,
-}
-
-/// A connection of plain lapin with a channel, to look at the broker from outside.
-pub(crate) struct Raw {
-    /// Kept: the channel lives as long as its connection.
-    pub(crate) connection: Connection,
-    /// The channel.
-    pub(crate) channel: Channel,
 }
 
 /// The node that this process's tests share. The first caller waits for it to start.
@@ -321,41 +315,6 @@ impl Drop for RabbitNode {
     fn drop(&mut self) {
         self.end("");
         let _gone = fs::remove_dir_all(&self.dir);
-    }
-}
-
-// === impl Raw ===
-
-impl Raw {
-    /// Ready messages of a queue, by passive declare.
-    pub(crate) async fn depth(&self, queue: &str) -> u32 {
-        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        self.channel
-            .queue_declare(queue.into(), options, FieldTable::default())
-            .await
-            .unwrap_or_else(|e| panic!("depth of {queue}: {e}"))
-            .message_count()
-    }
-
-    /// Waits, boundedly, until the queue holds that many ready messages.
-    pub(crate) async fn await_depth(&self, queue: &str, wanted: u32) {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            let depth = self.depth(queue).await;
-            if depth == wanted {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{queue} holds {depth}, not {wanted}");
-            tokio::time::sleep(POLL).await;
-        }
-    }
-
-    /// Takes one message, acknowledged; `None` from an empty queue.
-    pub(crate) async fn get(&self, queue: &str) -> Option<BasicGetMessage> {
-        self.channel
-            .basic_get(queue.into(), BasicGetOptions { no_ack: true })
-            .await
-            .unwrap_or_else(|e| panic!("get from {queue}: {e}"))
     }
 }
 

@@ -85,7 +85,7 @@ fn of_reply(code: u16, text: &str, what: &str) -> BrokerError {
         }),
         503 | 540 => BrokerError::Unsupported(said),
         530 => BrokerError::Forbidden(said),
-        311 | 312 | 313 => BrokerError::ChannelClosed(said),
+        311..=313 => BrokerError::ChannelClosed(said),
         _ => BrokerError::Unreachable(said),
     }
 }
