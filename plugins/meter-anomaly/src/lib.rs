@@ -16,6 +16,8 @@ const LEARN_BIN: f64 = 0.05;
 const LEARN_METER: f64 = 0.02;
 /// Nothing is closer to the usual than this, in kWh: what a register can't resolve is no anomaly.
 const RESOLUTION: f64 = 0.01;
+/// Beyond this, and NaN, isn't learnt from: it would stay in the usual values for good.
+const KWH_MAX: f64 = 1e9;
 
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -92,7 +94,7 @@ impl Plugin for Detector {
             return Ok(Verdict::next());
         }
         let reading: Reading = message.decode()?;
-        if !reading.kwh.is_finite() {
+        if !(-KWH_MAX..=KWH_MAX).contains(&reading.kwh) {
             return Err(Failure::reject("energy_range", format!("{} kWh", reading.kwh)));
         }
         let part = self.part_of_day(reading.ts.seconds()?);

@@ -81,3 +81,14 @@ fn time_may_be_text_and_the_body_messagepack() {
     assert!(tester().run(Input::msgpack(&body).key("m-1")).is_next());
     assert_eq!(tester().run(Input::json(&body)).rejected(), Some("no_key"));
 }
+
+#[test]
+fn numbers_without_bounds_do_not_poison_the_state() {
+    let mut detector = tester();
+    for kwh in [1e308, -1e308, 1e9, -1e9, 1e9, 0.2] {
+        let outcome = detector.run(reading(0, kwh));
+        assert_eq!(outcome.rejected().is_some(), kwh.abs() > 1e9);
+    }
+    let usual = detector.state("m-1").unwrap();
+    assert!(usual.mean.is_finite() && usual.distance.is_finite() && usual.distance > 0.0);
+}
