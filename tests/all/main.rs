@@ -12,3 +12,4 @@ mod config;
 mod contract;
 mod guests;
 mod rabbit;
+mod topology;
