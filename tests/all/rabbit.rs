@@ -35,8 +35,8 @@ const POLL: Duration = Duration::from_millis(50);
 /// Attempts to find ports that nobody else takes in the meantime.
 const PORT_ATTEMPTS: usize = 3;
 
-/// The whole life of a node. Reads one word: `stop` ends it gently, `kill` at once, and the end of
-/// the input at once with its folder.
+/// The life of a running node. Reads one word: `stop` ends it gently; `kill`, or the end of the
+/// input, at once.
 const WATCH: &str = r#"
 epmd -port "$ERL_EPMD_PORT" -address 127.0.0.1 >/dev/null 2>&1 &
 epmd=$!
@@ -50,7 +50,15 @@ read -r word
 if [ "$word" = stop ]; then kill -TERM $node; else kill -KILL $node; fi
 wait $node 2>/dev/null
 kill -KILL $epmd
-if [ -z "$word" ]; then rm -rf "$NODE_DIR"; fi
+"#;
+
+/// Removes a node's folder when the input ends; what the dying node still writes as well.
+const SWEEP: &str = r#"
+cat >/dev/null
+i=0
+while [ $i -lt 50 ] && [ -e "$NODE_DIR" ]; do
+    rm -rf "$NODE_DIR"; i=$((i + 1)); sleep 0.1
+done
 "#;
 
 /// A RabbitMQ node that belongs to this process.
@@ -62,6 +70,8 @@ pub(crate) struct RabbitNode {
     name: String,
     dir: PathBuf,
     watch: Mutex<Option<Child>>,
+    /// Waits for its input to end, which is when this is dropped or the process is gone.
+    _sweep: Child,
 }
 
 /// The node that this process's tests share. The first caller waits for it to start.
@@ -211,6 +221,9 @@ impl RabbitNode {
             .tempdir()
             .unwrap_or_else(|e| panic!("a folder for the test node: {e}"))
             .keep();
+        let sweep = shell(SWEEP, &dir)
+            .spawn()
+            .unwrap_or_else(|e| panic!("sh for the test node's folder: {e}"));
         let name = format!("sluicegate-{}-{port}@localhost", std::process::id());
         let config = format!(
             "listeners.tcp.default = 127.0.0.1:{port}\n\
@@ -228,22 +241,23 @@ impl RabbitNode {
         fs::write(dir.join("rabbitmq.conf"), config)
             .and_then(|()| fs::write(dir.join("enabled_plugins"), "[].\n"))
             .unwrap_or_else(|e| panic!("the test node's config: {e}"));
-        Self { port, tls_port, epmd_port, dist_port, name, dir, watch: Mutex::new(None) }
+        Self {
+            port,
+            tls_port,
+            epmd_port,
+            dist_port,
+            name,
+            dir,
+            watch: Mutex::new(None),
+            _sweep: sweep,
+        }
     }
 
     fn spawn(&self, server: &Path) {
-        use std::os::unix::process::CommandExt as _;
-        let mut command = Command::new("sh");
-        command.args(["-c", WATCH]).env("RABBITMQ_SERVER", server).env("NODE_DIR", &self.dir);
+        let mut command = shell(WATCH, &self.dir);
+        command.env("RABBITMQ_SERVER", server);
         self.environment(&mut command);
-        // A group of its own: an interrupt at the terminal must not kill the watch before the node.
-        let child = command
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|e| panic!("sh for the test node: {e}"));
+        let child = command.spawn().unwrap_or_else(|e| panic!("sh for the test node: {e}"));
         *self.watch() = Some(child);
     }
 
@@ -314,8 +328,22 @@ impl RabbitNode {
 impl Drop for RabbitNode {
     fn drop(&mut self) {
         self.end("");
-        let _gone = fs::remove_dir_all(&self.dir);
     }
+}
+
+/// A script that watches its input, in a process group of its own: an interrupt at the terminal must
+/// not end it before its work is done.
+fn shell(script: &str, folder: &Path) -> Command {
+    use std::os::unix::process::CommandExt as _;
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", script])
+        .env("NODE_DIR", folder)
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
 }
 
 /// The certificates of the nodes and their clients.

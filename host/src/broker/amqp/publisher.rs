@@ -48,24 +48,20 @@ impl AmqpPublisher {
     /// A publisher; its channel is opened now, so that a wrong password shows at the start.
     pub(super) async fn open(link: Arc<Link>) -> Result<Self, BrokerError> {
         let mut publisher = Self { link, line: None };
-        publisher.line().await?;
+        publisher.line = Some(publisher.line().await?);
         Ok(publisher)
     }
 
-    /// The channel; opens one where the last broke.
-    async fn line(&mut self) -> Result<&Line, BrokerError> {
-        let usable = self.line.take().filter(|line| line.channel.status().connected());
-        let line = match usable {
-            Some(line) => line,
-            None => {
-                let connection = self.link.connection().await?;
-                let what = "a channel for publishing";
-                let channel = answered(connection.create_channel(), what).await?;
-                answered(channel.confirm_select(ConfirmSelectOptions::default()), what).await?;
-                Line { connection, channel }
-            }
-        };
-        Ok(self.line.insert(line))
+    /// Takes the channel out; opens one where there is none in working order.
+    async fn line(&mut self) -> Result<Line, BrokerError> {
+        if let Some(line) = self.line.take().filter(|line| line.channel.status().connected()) {
+            return Ok(line);
+        }
+        let connection = self.link.connection().await?;
+        let what = "a channel for publishing";
+        let channel = answered(connection.create_channel(), what).await?;
+        answered(channel.confirm_select(ConfirmSelectOptions::default()), what).await?;
+        Ok(Line { connection, channel })
     }
 
     /// Tries what is open. An error says why nothing more can be learnt about the rest.
@@ -74,6 +70,8 @@ impl AmqpPublisher {
             .unblocked(batch.deadline)
             .await
             .map_err(|reason| format!("the broker takes no publishes: {reason}"))?;
+        // Put back only when every confirm is in: a group that is given up half-way takes its
+        // channel with it, so that its returns can't be taken for the next group's.
         let line = self.line().await.map_err(|error| error.to_string())?;
         let mut open = batch.open();
         if batch.singly {
@@ -84,21 +82,20 @@ impl AmqpPublisher {
         let round = Round::run(&line.channel, batch.group, messages, batch.deadline).await;
         round.judge(batch.group, &mut batch.fates);
         match round.end {
-            End::Complete => Ok(()),
+            End::Complete => {
+                self.line = Some(line);
+                Ok(())
+            }
             End::Late => {
-                self.abandon().await;
+                self.abandon(line).await;
                 Err(format!("no confirm within {CONFIRM_TIMEOUT:?}; it may have arrived"))
             }
-            End::Broken(error) => {
-                self.line = None;
-                batch.blame(&error, tried)
-            }
+            End::Broken(error) => batch.blame(&error, tried),
         }
     }
 
     /// Gives a channel up whose confirms don't come. What is unresolved on it is freed with it.
-    async fn abandon(&mut self) {
-        let Some(line) = self.line.take() else { return };
+    async fn abandon(&self, line: Line) {
         // A blocked connection writes nothing, not even a close; it is waited for, not replaced:
         // another one would be blocked as well.
         if line.connection.status().blocked() {
