@@ -15,7 +15,7 @@ use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::thread;
@@ -184,20 +184,16 @@ impl RabbitNode {
         }
     }
 
-    /// Runs `rabbitmqctl` on it and returns its output. Takes a second or two.
-    pub(crate) async fn ctl(&self, args: &[&str]) -> String {
+    /// Runs `rabbitmqctl` on it and returns its output. Blocks for a second or two.
+    pub(crate) fn ctl(&self, args: &[&str]) -> String {
+        said(args, self.ctl_command(args).output())
+    }
+
+    /// The same, while the test's connections stay alive.
+    pub(crate) async fn ctl_alongside(&self, args: &[&str]) -> String {
         let mut command = self.ctl_command(args);
-        let output = tokio::task::spawn_blocking(move || command.output())
-            .await
-            .unwrap_or_else(|e| panic!("rabbitmqctl {args:?}: {e}"))
-            .unwrap_or_else(|e| panic!("rabbitmqctl {args:?}: {e}"));
-        assert!(
-            output.status.success(),
-            "rabbitmqctl {args:?}: {}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let output = tokio::task::spawn_blocking(move || command.output());
+        said(args, output.await.unwrap_or_else(|e| panic!("rabbitmqctl {args:?}: {e}")))
     }
 
     /// A plain lapin connection and channel.
@@ -329,6 +325,18 @@ impl Drop for RabbitNode {
     fn drop(&mut self) {
         self.end("");
     }
+}
+
+/// What `rabbitmqctl` said; it must have succeeded.
+fn said(args: &[&str], output: std::io::Result<Output>) -> String {
+    let output = output.unwrap_or_else(|e| panic!("rabbitmqctl {args:?}: {e}"));
+    assert!(
+        output.status.success(),
+        "rabbitmqctl {args:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// A script that watches its input, in a process group of its own: an interrupt at the terminal must

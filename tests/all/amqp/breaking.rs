@@ -21,7 +21,7 @@ async fn a_killed_connection_makes_receipts_stale_and_the_next_consumer_goes_on(
     first.receipt.settle(Settlement::Ack);
     // Written before the cut, so that it isn't repeated.
     node.raw().await.await_depth(&name, 4).await;
-    node.ctl(&["close_all_connections", "cut by a test"]).await;
+    node.ctl_alongside(&["close_all_connections", "cut by a test"]).await;
     let error = timeout(WAIT, async {
         loop {
             match consumer.next().await {
@@ -70,11 +70,11 @@ async fn a_channel_that_the_broker_closes_ends_its_consumer_and_no_other() {
         )
     };
     let mut bystander = consume(&*broker, &other, 1).await;
-    node.ctl(&["eval", &timeouts(3000)]).await;
+    node.ctl_alongside(&["eval", &timeouts(3000)]).await;
     let mut consumer = consume(&*broker, &slow, 1).await;
     let held = next(&mut consumer).await;
     let error = timeout(WAIT, consumer.next()).await.unwrap().unwrap_err();
-    node.ctl(&["eval", &timeouts(1_800_000)]).await;
+    node.ctl_alongside(&["eval", &timeouts(1_800_000)]).await;
     assert!(matches!(error, BrokerError::ChannelClosed(_)), "{error:?}");
     assert!(error.to_string().contains("delivery acknowledgement"), "{error}");
     assert!(held.receipt.is_stale());
@@ -100,7 +100,7 @@ async fn a_memory_alarm_is_waited_for_and_stops_no_acknowledgement() {
     fill(&*broker, &name, 2).await;
     let mut consumer = consume(&*broker, &name, 1).await;
     let mut publisher = broker.publisher().await.unwrap();
-    node.ctl(&["set_vm_memory_high_watermark", "0.000001"]).await;
+    node.ctl_alongside(&["set_vm_memory_high_watermark", "0.000001"]).await;
     let publishing = tokio::spawn({
         let group = [message(&name, 2)];
         async move { publisher.publish(&group).await }
@@ -110,7 +110,7 @@ async fn a_memory_alarm_is_waited_for_and_stops_no_acknowledgement() {
     next(&mut consumer).await.receipt.settle(Settlement::Ack);
     next(&mut consumer).await.receipt.settle(Settlement::Ack);
     assert!(!publishing.is_finished());
-    node.ctl(&["set_vm_memory_high_watermark", "0.8"]).await;
+    node.ctl_alongside(&["set_vm_memory_high_watermark", "0.8"]).await;
     let outcomes = timeout(WAIT, publishing).await.unwrap().unwrap();
     assert_eq!(outcomes, [Published::Confirmed]);
     assert_eq!(next(&mut consumer).await.message.body, "2");

@@ -106,7 +106,7 @@ async fn connections_carry_names_that_say_what_they_are_for() {
     declare(&*broker, &name).await;
     let _consumer = super::consume(&*broker, &name, 1).await;
     let _publisher = broker.publisher().await.unwrap();
-    let listed = node().ctl(&["list_connections", "client_properties"]).await;
+    let listed = node().ctl_alongside(&["list_connections", "client_properties"]).await;
     for purpose in ["consume", "publish"] {
         assert!(listed.contains(&format!("sluicegate named {purpose}")), "{listed}");
     }
@@ -148,7 +148,7 @@ async fn tls_verifies_the_broker_and_shows_who_the_client_is() {
     let name = unique("tls");
     declare(&*broker, &name).await;
     super::fill(&*broker, &name, 1).await;
-    let listed = node().ctl(&["list_connections", "client_properties", "ssl"]).await;
+    let listed = node().ctl_alongside(&["list_connections", "client_properties", "ssl"]).await;
     let ours = listed.lines().find(|line| line.contains("sluicegate tls publish")).unwrap();
     assert!(ours.trim_end().ends_with("true"), "{ours}");
     // Without the roots that signed the broker's certificate, and without an identity of its own.
