@@ -229,3 +229,18 @@ pub const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const LIVE_PING: Duration = Duration::from_secs(1);
 /// Without one for so long the process counts as stuck; longer than any call may take.
 pub const LIVE_SILENCE: Duration = Duration::from_secs(30);
+
+/// Planted things that the demo remembers until they are found.
+pub const DEMO_PLANTED_MAX: usize = 200_000;
+/// Alerts that the demo shows.
+pub const DEMO_ALERTS_SHOWN: usize = 32;
+/// Messages that the demo's fleet publishes at once.
+pub const DEMO_GROUP_MESSAGES: usize = 256;
+/// Unsettled deliveries of each of the demo's sinks.
+pub const DEMO_SINK_PREFETCH: u16 = 500;
+/// Time for the demo's host to be ready.
+pub const DEMO_START: Duration = Duration::from_secs(30);
+/// Time for what is under way when the demo's fleet has stopped.
+pub const DEMO_DRAIN: Duration = Duration::from_secs(30);
+/// A demo's queues on a RabbitMQ go when unused for so long.
+pub const DEMO_QUEUES_EXPIRE: Duration = Duration::from_secs(600);

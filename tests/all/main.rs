@@ -11,5 +11,7 @@ mod amqp;
 mod config;
 mod contract;
 mod guests;
+mod demo;
+mod publish;
 mod rabbit;
 mod topology;
