@@ -1,7 +1,7 @@
 //! A simulated fleet of meters, for the demo and for load: pure, endless, the same for the same seed.
 //!
 //! [`Fleet`] yields messages in the fleet's own time, which runs as fast as they are taken.
-//! Each meter reads itself every quarter of an hour and says how it is now and then. Among
+//! Each meter reads itself every half hour and says how it is now and then. Among
 //! that are planted, in known shares: consumption that leaps ([`Plant::Spike`]), faults that meters
 //! report ([`Plant::Fault`]; a transformer that fails takes its meters along), and messages that no
 //! plugin should accept ([`Plant::Bad`]). Each message says what was planted in it, so that what is

@@ -11,12 +11,12 @@ use crate::broker::Outgoing;
 use crate::message::{Properties, Table};
 
 /// Seconds from one reading of a meter to the next.
-const INTERVAL_S: i64 = 900;
+const INTERVAL_S: i64 = 1800;
 /// Where the fleet's time starts: 2016-01-01T00:00:00Z, far enough back for hours of a fast demo.
 const START_S: i64 = 1_451_606_400;
 /// Readings of a meter before its first spike, and between two: a detector has to learn first, and
 /// may rest after an alarm.
-const CALM_READINGS: u32 = 96;
+const CALM_READINGS: u32 = 60;
 /// One of so many readings is a spike, once there was calm.
 const SPIKE_ONE_IN: u32 = 400;
 /// One of so many turns brings an event besides.
