@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use self::board::{Board, Phase};
+use self::board::{Board, Lane, Phase};
 use self::drive::{Ends, Shared};
 use self::screen::Screen;
 use self::setup::Setup;
@@ -89,6 +89,7 @@ async fn run_in(args: &Args, state_dir: std::path::PathBuf) -> anyhow::Result<Ex
         meters: args.meters as usize,
         server: format!("{} {}", server.product, server.version),
         ends_after: args.ends_after,
+        lanes: setup.config.pipelines.iter().map(|pipeline| Lane::new(&pipeline.name)).collect(),
         ..Board::default()
     };
     let tally = Shared::default();

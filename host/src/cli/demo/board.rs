@@ -67,9 +67,7 @@ impl Board {
         }
         snapshots.sort_by(|a, b| a.name.cmp(&b.name));
         for snapshot in snapshots {
-            let name = snapshot.name.clone();
-            let now = PipelineSnapshot { name, ..PipelineSnapshot::default() };
-            let mut lane = Lane { now, ..Lane::default() };
+            let mut lane = Lane::new(&snapshot.name);
             lane.update(snapshot, passed);
             self.lanes.push(lane);
         }
@@ -144,6 +142,12 @@ impl Board {
 // === impl Lane ===
 
 impl Lane {
+    /// A pipeline of that name, of which nothing is known yet.
+    pub(super) fn new(name: &str) -> Self {
+        let now = PipelineSnapshot { name: name.to_owned(), ..PipelineSnapshot::default() };
+        Self { now, ..Self::default() }
+    }
+
     fn update(&mut self, now: PipelineSnapshot, passed: Duration) {
         let more = settled(&now).saturating_sub(settled(&self.now));
         let rate = u128::from(more) * 1000 / passed.as_millis().max(1);
