@@ -8,6 +8,7 @@ use ratatui::widgets::{Block, BorderType, Cell, Padding, Paragraph, Row, Sparkli
 
 use super::board::{Board, Lane, Phase};
 use super::words::{clock, grouped, latency, mib, p50, p99};
+use crate::telemetry::PipelineSnapshot;
 
 /// The widest that a bar gets.
 const BAR_CELLS: u64 = 24;
@@ -76,32 +77,36 @@ fn draw_lanes(board: &Board, frame: &mut Frame<'_>, area: Rect) {
 
 fn draw_lane(lane: &Lane, frame: &mut Frame<'_>, area: Rect) {
     let [text, spark] =
-        Layout::horizontal([Constraint::Length(58), Constraint::Min(10)]).areas(area);
+        Layout::horizontal([Constraint::Length(60), Constraint::Min(10)]).spacing(2).areas(area);
     let now = &lane.now;
-    let state = match &now.paused {
-        Some(why) => format!("  paused: {why}").yellow(),
-        None => Span::raw(""),
-    };
     let figures = Line::from(vec![
         format!("{:<10}", now.name).bold(),
         format!("{:>8}/s", grouped(lane.rate())).cyan().bold(),
         format!("  done {}", grouped(now.done)).into(),
         format!("  dead {}", grouped(now.dead_lettered + now.annotated)).red(),
-        state,
     ]);
-    let costs = format!(
+    let costs = match &now.paused {
+        Some(why) => Line::from(format!("{:<10}paused: {why}", "")).yellow(),
+        None => costs(now),
+    };
+    frame.render_widget(Paragraph::new(vec![figures, costs]), text);
+    let width = usize::from(spark.width);
+    let late = lane.rates.iter().skip(lane.rates.len().saturating_sub(width)).copied();
+    let sparkline = Sparkline::default().data(late.collect::<Vec<_>>()).style(Style::new().cyan());
+    frame.render_widget(sparkline, spark);
+}
+
+/// What a pipeline's messages and calls cost.
+fn costs(now: &PipelineSnapshot) -> Line<'static> {
+    Line::from(format!(
         "{:<10}p50 {}, p99 {}, {} in flight, {:.0} a call",
         "",
         latency(now.latency_p50_s),
         latency(now.latency_p99_s),
         now.in_flight.max(0),
         now.messages_called as f64 / now.batches.max(1) as f64,
-    );
-    frame.render_widget(Paragraph::new(vec![figures, Line::from(costs).dark_gray()]), text);
-    let width = usize::from(spark.width);
-    let late = lane.rates.iter().skip(lane.rates.len().saturating_sub(width)).copied();
-    let sparkline = Sparkline::default().data(late.collect::<Vec<_>>()).style(Style::new().cyan());
-    frame.render_widget(sparkline, spark);
+    ))
+    .dark_gray()
 }
 
 /// Names with their counts and bars on a scale that shows small ones too.
