@@ -11,6 +11,7 @@ mod exchange;
 mod file;
 mod locator;
 mod notes;
+mod objects;
 mod pipeline;
 mod plugin;
 mod problem;
@@ -21,19 +22,24 @@ mod section;
 mod service;
 #[cfg(test)]
 mod tests;
+mod work;
 
 pub use file::{load, parse, read};
 pub use locator::Locator;
+pub use objects::{
+    Binding, DeadLetter, DeadLetterTarget, Exchange, ExchangeKind, Overflow, Queue, QueueKind,
+};
 pub use problem::{Problem, Severity, Warning, render_all};
+pub use work::{
+    BatchLimits, IdSource, IdWindow, KeySource, Output, Pipeline, Plugin, PluginLimits,
+    PluginSource, Retry, Stage, Unroutable, When,
+};
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-
-use crate::message::Table;
-use crate::verdict::FailureClass;
 
 /// A whole config file, checked.
 #[derive(Clone, Debug)]
@@ -140,327 +146,6 @@ pub enum Declare {
     Verify,
     /// Use what is there.
     None,
-}
-
-/// An exchange.
-#[derive(Clone, Debug)]
-pub struct Exchange {
-    /// Name.
-    pub name: String,
-    /// The broker it is on.
-    pub broker: String,
-    /// How it routes.
-    pub kind: ExchangeKind,
-    /// Survives a restart of the broker.
-    pub durable: bool,
-    /// Deleted with its last binding.
-    pub auto_delete: bool,
-    /// Takes no publishes, only bindings from exchanges.
-    pub internal: bool,
-    /// Where unroutable messages go.
-    pub alternate: Option<String>,
-    /// Exchanges that feed this one.
-    pub bind: Vec<Binding>,
-    /// Arguments beyond these.
-    pub arguments: Table,
-}
-
-/// AMQP's four kinds of exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExchangeKind {
-    /// Binding key equals routing key.
-    Direct,
-    /// Binding key is a pattern of words, `*` and `#`.
-    Topic,
-    /// Every binding.
-    Fanout,
-    /// By header arguments.
-    Headers,
-}
-
-/// A queue.
-#[derive(Clone, Debug)]
-pub struct Queue {
-    /// Its name in this config, and on the broker unless `server_named`.
-    pub name: String,
-    /// The broker chooses its name at each declaration.
-    pub server_named: bool,
-    /// The broker it is on.
-    pub broker: String,
-    /// The kind of queue.
-    pub kind: QueueKind,
-    /// Survives a restart of the broker.
-    pub durable: bool,
-    /// Belongs to one connection and goes with it.
-    pub exclusive: bool,
-    /// Deleted with its last consumer.
-    pub auto_delete: bool,
-    /// `x-max-priority`: 1 to 255.
-    pub max_priority: Option<u8>,
-    /// `x-message-ttl`.
-    pub message_ttl: Option<Duration>,
-    /// `x-expires`: deleted when unused for so long.
-    pub expires: Option<Duration>,
-    /// `x-max-length`, in messages.
-    pub max_length: Option<u64>,
-    /// `x-max-length-bytes`.
-    pub max_bytes: Option<u64>,
-    /// What happens past a maximum.
-    pub overflow: Option<Overflow>,
-    /// Where failed, expired and overflowed messages go.
-    pub dead_letter: DeadLetter,
-    /// `x-delivery-limit`, quorum queues alone.
-    pub delivery_limit: Option<u32>,
-    /// `x-single-active-consumer`.
-    pub single_active_consumer: bool,
-    /// What feeds it.
-    pub bind: Vec<Binding>,
-    /// Arguments beyond these.
-    pub arguments: Table,
-}
-
-/// RabbitMQ's kinds of queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QueueKind {
-    /// `x-queue-type: classic`
-    Classic,
-    /// `x-queue-type: quorum`
-    Quorum,
-    /// `x-queue-type: stream`; a target, never a pipeline's source.
-    Stream,
-}
-
-/// `x-overflow`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overflow {
-    /// The oldest goes, dead-lettered where there is a DLX.
-    DropHead,
-    /// The publisher gets a nack.
-    RejectPublish,
-    /// The same, and the message is dead-lettered; classic queues alone.
-    RejectPublishDlx,
-}
-
-/// What becomes of a queue's dead letters.
-#[derive(Clone, Debug, PartialEq)]
-pub enum DeadLetter {
-    /// Nothing is said; a pipeline refuses such a queue.
-    Unset,
-    /// A dead-letter exchange.
-    To(DeadLetterTarget),
-    /// A policy on the broker sets it: the operator vouches.
-    Policy,
-    /// Dead letters are thrown away, on purpose.
-    Discard,
-}
-
-/// A dead-letter exchange and the queue that catches what it gets.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DeadLetterTarget {
-    /// `x-dead-letter-exchange`.
-    pub exchange: String,
-    /// `x-dead-letter-routing-key`; `None` keeps the message's own.
-    pub routing_key: Option<String>,
-    /// `x-dead-letter-strategy: at-least-once`, quorum queues with `reject-publish` alone.
-    pub at_least_once: bool,
-    /// `true`: a nack carries it; `false` ("annotate"): a confirmed copy with the reason in its
-    /// headers is published there, then the original is acked.
-    pub nack: bool,
-}
-
-/// A binding of a queue or exchange to an exchange.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Binding {
-    /// The source.
-    pub exchange: String,
-    /// Routing key or pattern.
-    pub key: String,
-    /// Header arguments, `x-match` included.
-    pub arguments: Table,
-}
-
-/// A plugin.
-#[derive(Clone)]
-pub struct Plugin {
-    /// Its name in this config.
-    pub name: String,
-    /// Where its code is.
-    pub source: PluginSource,
-    /// SHA-256 that the file must have, in hexadecimal.
-    pub sha256: Option<String>,
-    /// Handed to the plugin's `configure`: a MessagePack map.
-    pub config: Vec<u8>,
-    /// What it may use.
-    pub limits: PluginLimits,
-}
-
-impl fmt::Debug for Plugin {
-    /// Without the plugin's own config, which may hold secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plugin")
-            .field("name", &self.name)
-            .field("source", &self.source)
-            .field("sha256", &self.sha256)
-            .field("config", &format_args!("{} bytes", self.config.len()))
-            .field("limits", &self.limits)
-            .finish()
-    }
-}
-
-/// Where a plugin's code is.
-#[derive(Clone, Debug)]
-pub enum PluginSource {
-    /// A component file.
-    File(PathBuf),
-    /// A component that this binary carries, by name (`builtin:meter-anomaly`).
-    Builtin(String),
-}
-
-/// What a plugin may use. Defaults are in [`crate::limits`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct PluginLimits {
-    /// Bytes of linear memory of an instance.
-    pub memory_bytes: usize,
-    /// Processor time of one `process` call.
-    pub call: Duration,
-    /// Bytes of stack.
-    pub stack_bytes: usize,
-    /// Emissions of one message.
-    pub emissions: usize,
-    /// Bytes returned by one call.
-    pub output_bytes: usize,
-    /// Bytes of one key's state.
-    pub state_bytes: usize,
-    /// Log lines per second.
-    pub log_lines_per_s: u32,
-}
-
-/// A queue's way through plugins.
-#[derive(Clone, Debug)]
-pub struct Pipeline {
-    /// Its name: metrics, logs, headers and derived ids carry it.
-    pub name: String,
-    /// The queue it consumes, by its name in this config.
-    pub queue: String,
-    /// The broker of that queue.
-    pub broker: String,
-    /// What orders messages and finds their state.
-    pub key: Option<KeySource>,
-    /// A message without the key is rejected (`no_key`) instead of running keyless.
-    pub key_required: bool,
-    /// Where a message's identity comes from.
-    pub id: IdSource,
-    /// How long and how many identities are remembered.
-    pub id_window: IdWindow,
-    /// Plugins in order, at least one.
-    pub stages: Vec<Stage>,
-    /// Where emissions may go, by name.
-    pub outputs: BTreeMap<String, Output>,
-    /// Unacknowledged messages held.
-    pub prefetch: u16,
-    /// Bounds of one call's batch.
-    pub batch: BatchLimits,
-    /// Consumers alone on the queue.
-    pub exclusive: bool,
-    /// What is tried again, how often, after how long.
-    pub retry: Retry,
-}
-
-/// Where a message's key is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeySource {
-    /// A header.
-    Header(String),
-    /// A dot-separated word of the routing key, from 0.
-    RoutingKeySegment(usize),
-    /// The whole routing key.
-    RoutingKey,
-    /// A top-level field of a JSON or MessagePack body.
-    BodyField(String),
-}
-
-/// Where a message's identity is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IdSource {
-    /// The `message_id` property; without one, no deduplication.
-    Property,
-    /// A header.
-    Header(String),
-    /// Top-level fields of a JSON or MessagePack body, together.
-    BodyFields(Vec<String>),
-    /// The digest of the body alone.
-    Hash,
-    /// No identity, no deduplication.
-    None,
-}
-
-/// How long and how many identities are remembered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IdWindow {
-    /// Age.
-    pub age: Duration,
-    /// Number, per shard.
-    pub entries: usize,
-}
-
-/// One plugin of a pipeline.
-#[derive(Clone, Debug)]
-pub struct Stage {
-    /// The plugin's name in this config.
-    pub plugin: String,
-    /// Which messages it sees; `None` is all, the rest pass by.
-    pub when: Option<When>,
-}
-
-/// A condition, matched by the host. All that is set must hold.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct When {
-    /// A topic pattern for the routing key.
-    pub routing_key: Option<String>,
-    /// A header that must be there, with this text or (empty) any value.
-    pub header: Option<(String, Option<String>)>,
-    /// The `type` property.
-    pub kind: Option<String>,
-}
-
-/// Where emissions of one name go.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Output {
-    /// The broker; the pipeline's own unless set.
-    pub broker: String,
-    /// The exchange.
-    pub exchange: String,
-    /// Used where an emission sets none; `None` takes the input's.
-    pub routing_key: Option<String>,
-    /// What an unroutable message means.
-    pub unroutable: Unroutable,
-}
-
-/// What it means that an exchange routes a message nowhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unroutable {
-    /// The input fails.
-    Fail,
-    /// Normal: a fanout without subscribers.
-    Drop,
-}
-
-/// Bounds of one call's batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchLimits {
-    /// Messages.
-    pub messages: usize,
-    /// Bytes of bodies.
-    pub bytes: usize,
-}
-
-/// What is tried again.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Retry {
-    /// Attempts by class, the first included; 1 is no retry.
-    pub attempts: BTreeMap<FailureClass, u32>,
-    /// Delays, ascending; attempt n waits on rung n unless the plugin asks for longer.
-    pub rungs: Vec<Duration>,
 }
 
 /// Where failure reports go, on each broker that a pipeline consumes from.

@@ -6,16 +6,18 @@
 //! a whole is repeated one message at a time, so that only the culprit fails. What keeps failing is
 //! run one message at a time, each on top of those before it.
 
+mod progress;
+
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::progress::Progress;
 use super::job::Job;
 use crate::config::When;
 use crate::limits::BATCH_RERUNS_MAX;
-use crate::message::Properties;
 use crate::plugin::{Batch, CallError, Decisions, Input, StateChange, StateSlot};
 use crate::route;
 use crate::state::{Changes, Entry};
@@ -139,18 +141,6 @@ struct Runner<'r> {
     setting: &'r Setting<'r>,
     call: &'r mut dyn Call,
     jobs: &'r [Job],
-}
-
-/// A message between two stages.
-struct Progress<'j> {
-    at: usize,
-    job: &'j Job,
-    body: Bytes,
-    properties: Properties,
-    emitted: Vec<Emitted>,
-    outcome: Option<Outcome>,
-    /// Up to which stage it may have left traces in its key's state, should it have failed.
-    tainted: usize,
 }
 
 impl<'r> Runner<'r> {
@@ -356,79 +346,8 @@ impl<'r> Runner<'r> {
     }
 }
 
-// === impl Progress ===
-
-impl<'j> Progress<'j> {
-    fn new(at: usize, job: &'j Job) -> Self {
-        Self {
-            at,
-            job,
-            body: job.body.clone(),
-            properties: job.message.properties.clone(),
-            emitted: Vec::new(),
-            outcome: None,
-            tainted: 0,
-        }
-    }
-
-    fn input(&self, stage: usize, slot: Option<u32>) -> Input<'_> {
-        Input {
-            exchange: &self.job.message.exchange,
-            routing_key: &self.job.message.routing_key,
-            key: self.job.key.as_deref(),
-            properties: &self.properties,
-            body: &self.body,
-            attempt: self.job.attempt,
-            seed: stage_seed(self.job.seed, stage),
-            slot,
-        }
-    }
-
-    fn emit(
-        &mut self,
-        stage: usize,
-        emissions: Vec<Emission>,
-        resolve: &dyn Fn(&str) -> Result<usize, String>,
-    ) -> Result<(), String> {
-        for (index, emission) in emissions.into_iter().enumerate() {
-            self.emitted.push(Emitted {
-                stage,
-                index,
-                target: resolve(&emission.output)?,
-                emission,
-                body: self.body.clone(),
-                content_type: self.properties.content_type.clone(),
-            });
-        }
-        Ok(())
-    }
-
-    fn fail(&mut self, stage: usize, failure: Failure) {
-        self.tainted = stage;
-        self.outcome = Some(Outcome::Failed(failure));
-    }
-
-    fn finish(self) -> Outcome {
-        match self.outcome {
-            Some(Outcome::Failed(failure)) => Outcome::Failed(failure),
-            Some(Outcome::Dropped { reason, .. }) => {
-                Outcome::Dropped { reason, emitted: self.emitted }
-            }
-            Some(Outcome::Done(_)) | None => Outcome::Done(self.emitted),
-        }
-    }
-}
-
 fn slot(entry: &Entry) -> StateSlot<'_> {
     StateSlot { bytes: entry.bytes.as_deref().map(Cow::Borrowed), generation: entry.generation }
-}
-
-/// Two stages derive different ids from one message.
-fn stage_seed(mut seed: [u8; 16], stage: usize) -> [u8; 16] {
-    for (byte, mix) in seed.iter_mut().zip((stage as u64).to_le_bytes()) {
-        *byte ^= mix;
-    }
-    seed
 }
 
 #[cfg(test)]

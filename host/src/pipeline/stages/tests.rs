@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::fixture::job;
 use super::*;
+use crate::message::Properties;
 use crate::verdict::Replacement;
 
 /// A plugin of two stages that is told by a message's body what to do: `+N` adds N to the key's count

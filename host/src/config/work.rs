@@ -1,0 +1,192 @@
+//! Plugins, and pipelines of them, as the operator means them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::verdict::FailureClass;
+
+/// A plugin.
+#[derive(Clone)]
+pub struct Plugin {
+    /// Its name in this config.
+    pub name: String,
+    /// Where its code is.
+    pub source: PluginSource,
+    /// SHA-256 that the file must have, in hexadecimal.
+    pub sha256: Option<String>,
+    /// Handed to the plugin's `configure`: a MessagePack map.
+    pub config: Vec<u8>,
+    /// What it may use.
+    pub limits: PluginLimits,
+}
+
+impl fmt::Debug for Plugin {
+    /// Without the plugin's own config, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin")
+            .field("name", &self.name)
+            .field("source", &self.source)
+            .field("sha256", &self.sha256)
+            .field("config", &format_args!("{} bytes", self.config.len()))
+            .field("limits", &self.limits)
+            .finish()
+    }
+}
+
+/// Where a plugin's code is.
+#[derive(Clone, Debug)]
+pub enum PluginSource {
+    /// A component file.
+    File(PathBuf),
+    /// A component that this binary carries, by name (`builtin:meter-anomaly`).
+    Builtin(String),
+}
+
+/// What a plugin may use. Defaults are in [`crate::limits`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginLimits {
+    /// Bytes of linear memory of an instance.
+    pub memory_bytes: usize,
+    /// Processor time of one `process` call.
+    pub call: Duration,
+    /// Bytes of stack.
+    pub stack_bytes: usize,
+    /// Emissions of one message.
+    pub emissions: usize,
+    /// Bytes returned by one call.
+    pub output_bytes: usize,
+    /// Bytes of one key's state.
+    pub state_bytes: usize,
+    /// Log lines per second.
+    pub log_lines_per_s: u32,
+}
+
+/// A queue's way through plugins.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// Its name: metrics, logs, headers and derived ids carry it.
+    pub name: String,
+    /// The queue it consumes, by its name in this config.
+    pub queue: String,
+    /// The broker of that queue.
+    pub broker: String,
+    /// What orders messages and finds their state.
+    pub key: Option<KeySource>,
+    /// A message without the key is rejected (`no_key`) instead of running keyless.
+    pub key_required: bool,
+    /// Where a message's identity comes from.
+    pub id: IdSource,
+    /// How long and how many identities are remembered.
+    pub id_window: IdWindow,
+    /// Plugins in order, at least one.
+    pub stages: Vec<Stage>,
+    /// Where emissions may go, by name.
+    pub outputs: BTreeMap<String, Output>,
+    /// Unacknowledged messages held.
+    pub prefetch: u16,
+    /// Bounds of one call's batch.
+    pub batch: BatchLimits,
+    /// Consumers alone on the queue.
+    pub exclusive: bool,
+    /// What is tried again, how often, after how long.
+    pub retry: Retry,
+}
+
+/// Where a message's key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// A header.
+    Header(String),
+    /// A dot-separated word of the routing key, from 0.
+    RoutingKeySegment(usize),
+    /// The whole routing key.
+    RoutingKey,
+    /// A top-level field of a JSON or MessagePack body.
+    BodyField(String),
+}
+
+/// Where a message's identity is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdSource {
+    /// The `message_id` property; without one, no deduplication.
+    Property,
+    /// A header.
+    Header(String),
+    /// Top-level fields of a JSON or MessagePack body, together.
+    BodyFields(Vec<String>),
+    /// The digest of the body alone.
+    Hash,
+    /// No identity, no deduplication.
+    None,
+}
+
+/// How long and how many identities are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdWindow {
+    /// Age.
+    pub age: Duration,
+    /// Number, per shard.
+    pub entries: usize,
+}
+
+/// One plugin of a pipeline.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// The plugin's name in this config.
+    pub plugin: String,
+    /// Which messages it sees; `None` is all, the rest pass by.
+    pub when: Option<When>,
+}
+
+/// A condition, matched by the host. All that is set must hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct When {
+    /// A topic pattern for the routing key.
+    pub routing_key: Option<String>,
+    /// A header that must be there, with this text or (empty) any value.
+    pub header: Option<(String, Option<String>)>,
+    /// The `type` property.
+    pub kind: Option<String>,
+}
+
+/// Where emissions of one name go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// The broker; the pipeline's own unless set.
+    pub broker: String,
+    /// The exchange.
+    pub exchange: String,
+    /// Used where an emission sets none; `None` takes the input's.
+    pub routing_key: Option<String>,
+    /// What an unroutable message means.
+    pub unroutable: Unroutable,
+}
+
+/// What it means that an exchange routes a message nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unroutable {
+    /// The input fails.
+    Fail,
+    /// Normal: a fanout without subscribers.
+    Drop,
+}
+
+/// Bounds of one call's batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes of bodies.
+    pub bytes: usize,
+}
+
+/// What is tried again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retry {
+    /// Attempts by class, the first included; 1 is no retry.
+    pub attempts: BTreeMap<FailureClass, u32>,
+    /// Delays, ascending; attempt n waits on rung n unless the plugin asks for longer.
+    pub rungs: Vec<Duration>,
+}

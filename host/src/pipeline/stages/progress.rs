@@ -1,0 +1,105 @@
+//! One message between two stages of its batch.
+
+use bytes::Bytes;
+
+use super::{Emitted, Outcome};
+use crate::message::Properties;
+use crate::pipeline::job::Job;
+use crate::plugin::Input;
+use crate::verdict::{Emission, Failure};
+
+/// A message between two stages.
+pub(super) struct Progress<'j> {
+    /// Its place in the batch.
+    pub(super) at: usize,
+    /// The job.
+    pub(super) job: &'j Job,
+    /// Its body, as the stages so far have left it.
+    pub(super) body: Bytes,
+    /// Its properties, likewise.
+    pub(super) properties: Properties,
+    emitted: Vec<Emitted>,
+    /// How it came out, once it has.
+    pub(super) outcome: Option<Outcome>,
+    /// Up to which stage it may have left traces in its key's state, should it have failed.
+    pub(super) tainted: usize,
+}
+
+// === impl Progress ===
+
+impl<'j> Progress<'j> {
+    /// A job before the first stage.
+    pub(super) fn new(at: usize, job: &'j Job) -> Self {
+        Self {
+            at,
+            job,
+            body: job.body.clone(),
+            properties: job.message.properties.clone(),
+            emitted: Vec::new(),
+            outcome: None,
+            tainted: 0,
+        }
+    }
+
+    /// What a stage is handed of it.
+    pub(super) fn input(&self, stage: usize, slot: Option<u32>) -> Input<'_> {
+        Input {
+            exchange: &self.job.message.exchange,
+            routing_key: &self.job.message.routing_key,
+            key: self.job.key.as_deref(),
+            properties: &self.properties,
+            body: &self.body,
+            attempt: self.job.attempt,
+            seed: stage_seed(self.job.seed, stage),
+            slot,
+        }
+    }
+
+    /// Takes down what a stage emitted.
+    ///
+    /// # Errors
+    /// An emission names an output that there isn't.
+    pub(super) fn emit(
+        &mut self,
+        stage: usize,
+        emissions: Vec<Emission>,
+        resolve: &dyn Fn(&str) -> Result<usize, String>,
+    ) -> Result<(), String> {
+        for (index, emission) in emissions.into_iter().enumerate() {
+            self.emitted.push(Emitted {
+                stage,
+                index,
+                target: resolve(&emission.output)?,
+                emission,
+                body: self.body.clone(),
+                content_type: self.properties.content_type.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// It failed at that stage.
+    pub(super) fn fail(&mut self, stage: usize, failure: Failure) {
+        self.tainted = stage;
+        self.outcome = Some(Outcome::Failed(failure));
+    }
+
+    /// How it came out, with all it emitted.
+    pub(super) fn finish(self) -> Outcome {
+        match self.outcome {
+            Some(Outcome::Failed(failure)) => Outcome::Failed(failure),
+            Some(Outcome::Dropped { reason, .. }) => {
+                Outcome::Dropped { reason, emitted: self.emitted }
+            }
+            Some(Outcome::Done(_)) | None => Outcome::Done(self.emitted),
+        }
+    }
+}
+
+/// Two stages derive different ids from one message.
+fn stage_seed(mut seed: [u8; 16], stage: usize) -> [u8; 16] {
+    for (byte, mix) in seed.iter_mut().zip((stage as u64).to_le_bytes()) {
+        *byte ^= mix;
+    }
+    seed
+}
