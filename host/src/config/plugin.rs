@@ -78,8 +78,6 @@ fn read_limits(section: Section<'_>) -> PluginLimits {
         call: section
             .duration("call", Duration::from_millis(1)..=limits::PLUGIN_CALL_MAX)
             .unwrap_or(usual.call),
-        // One setting of the engine for all plugins.
-        stack_bytes: usual.stack_bytes,
         emissions: section.number("emissions", 0..=1_000_000).unwrap_or(usual.emissions),
         output_bytes: bytes("output", 1024..=1 << 30, usual.output_bytes),
         state_bytes: bytes("state", 0..=64 << 20, usual.state_bytes),
@@ -98,7 +96,6 @@ impl Default for PluginLimits {
         Self {
             memory_bytes: limits::PLUGIN_MEMORY_BYTES,
             call: limits::PLUGIN_CALL,
-            stack_bytes: limits::PLUGIN_STACK_BYTES,
             emissions: limits::PLUGIN_EMISSIONS,
             output_bytes: limits::PLUGIN_OUTPUT_BYTES,
             state_bytes: limits::PLUGIN_STATE_BYTES,

@@ -51,8 +51,6 @@ pub struct PluginLimits {
     pub memory_bytes: usize,
     /// Processor time of one `process` call.
     pub call: Duration,
-    /// Bytes of stack.
-    pub stack_bytes: usize,
     /// Emissions of one message.
     pub emissions: usize,
     /// Bytes returned by one call.

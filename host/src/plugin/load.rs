@@ -74,7 +74,6 @@ impl Engine {
         limits: &PluginLimits,
     ) -> Result<Plugin, LoadError> {
         let refused = |text: String| LoadError { plugin: name.to_owned(), text };
-        check_stack(limits).map_err(refused)?;
         check_bytes(wasm).map_err(refused)?;
         let component = Component::new(self.wasmtime(), wasm).map_err(|error| {
             refused(format!(
@@ -161,17 +160,6 @@ impl std::fmt::Debug for Plugin {
             .field("description", &self.description)
             .finish_non_exhaustive()
     }
-}
-
-fn check_stack(limits: &PluginLimits) -> Result<(), String> {
-    if limits.stack_bytes == limits::PLUGIN_STACK_BYTES {
-        return Ok(());
-    }
-    Err(format!(
-        "limits.stack is {} bytes, but plugins share one setting of {}; leave it out",
-        limits.stack_bytes,
-        limits::PLUGIN_STACK_BYTES
-    ))
 }
 
 fn check_bytes(wasm: &[u8]) -> Result<(), String> {

@@ -10,7 +10,6 @@ fn limits() -> PluginLimits {
     PluginLimits {
         memory_bytes: 64 * MIB,
         call: Duration::from_millis(50),
-        stack_bytes: limits::PLUGIN_STACK_BYTES,
         emissions: 2,
         output_bytes: 4096,
         state_bytes: 8,
