@@ -23,7 +23,7 @@ async fn a_demo_accounts_for_all_that_it_published() {
 async fn a_demo_on_a_rabbitmq_accounts_for_all_and_names_its_objects() {
     let node = RabbitNode::start_fresh();
     assert_eq!(demo(&["--rate", "500", "--broker", &node.url()]).await.unwrap(), ExitCode::SUCCESS);
-    let queues = node.ctl(&["-q", "list_queues", "--no-table-headers", "name", "messages"]).await;
+    let queues = node.ctl(&["-q", "list_queues", "--no-table-headers", "name", "messages"]);
     assert!(queues.contains("sluicegate.demo."), "{queues}");
     for queue in queues.lines() {
         assert!(queue.starts_with("sluicegate.demo."), "{queue}");

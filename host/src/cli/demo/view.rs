@@ -147,7 +147,7 @@ fn draw_found(board: &Board, frame: &mut Frame<'_>, area: Rect) {
         };
         Line::from(vec![
             format!("{name:<13}").into(),
-            format!("{:>6} of {:<6}", grouped(found), grouped(planted)).into(),
+            format!("{:>5} of {:<5}", grouped(found), grouped(planted)).into(),
             share.to_owned().green(),
         ])
     };
@@ -156,8 +156,8 @@ fn draw_found(board: &Board, frame: &mut Frame<'_>, area: Rect) {
         of("faults", tally.faults_found, sent.faults),
         of("bad messages", tally.bad_found, sent.bad),
         Line::from(""),
-        Line::from(format!("{:<13}{:>6}", "false alarms", grouped(tally.false_alarms))),
-        Line::from(format!("{:<13}{:>6}", "good rejected", grouped(tally.good_rejected))),
+        Line::from(format!("{:<13}{:>5}", "false alarms", grouped(tally.false_alarms))),
+        Line::from(format!("{:<13}{:>5}", "good rejected", grouped(tally.good_rejected))),
     ];
     frame.render_widget(Paragraph::new(lines).block(panel("planted and found")), area);
 }
