@@ -71,6 +71,7 @@ pub struct Broker {
 
 /// The kinds of broker.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a few per process")]
 pub enum BrokerKind {
     /// RabbitMQ over AMQP 0-9-1.
     Amqp(Amqp),

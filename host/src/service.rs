@@ -155,7 +155,6 @@ impl Service {
     }
 
     /// A count that grows as long as every shard answers.
-    #[must_use]
     pub fn progress(&self) -> impl Fn() -> bool + Send + 'static {
         let inner = Arc::clone(&self.inner);
         let seen = AtomicU64::new(0);

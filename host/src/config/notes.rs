@@ -147,8 +147,7 @@ impl Notes {
     /// What was found, in the order of the file, and the keys that readers know.
     pub(super) fn finish(self) -> (Vec<Problem>, BTreeSet<String>) {
         let mut problems = self.problems.into_inner();
-        problems
-            .sort_by(|a, b| (a.line, a.column, a.severity).cmp(&(b.line, b.column, b.severity)));
+        problems.sort_by_key(|problem| (problem.line, problem.column, problem.severity));
         problems.dedup();
         (problems, self.known.into_inner())
     }

@@ -103,6 +103,12 @@ impl Backlog {
         gone
     }
 
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// How many wait.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -13,11 +13,11 @@ pub struct Backoff {
 impl Backoff {
     /// Pauses, longer each time.
     pub async fn wait(&mut self) {
-        tokio::time::sleep(self.next()).await;
+        tokio::time::sleep(self.pause()).await;
     }
 
     /// The next pause: between a half and the whole of a ceiling that doubles.
-    pub fn next(&mut self) -> Duration {
+    fn pause(&mut self) -> Duration {
         let pause = self.ceiling.mul_f64(0.5 + fastrand::f64() / 2.0);
         self.ceiling = (self.ceiling * 2).min(BACKOFF_MAX);
         pause

@@ -54,8 +54,9 @@ impl Instances {
             if slot.cost_s > 0.0 { budget / slot.cost_s } else { f64::INFINITY }
         });
         let fewest = fitting.fold(f64::INFINITY, f64::min).max(1.0);
-        // Saturates: infinity is the largest number of messages.
-        fewest as usize
+        #[expect(clippy::cast_possible_truncation, reason = "saturates: infinity is no bound")]
+        let fewest = fewest as usize;
+        fewest
     }
 }
 

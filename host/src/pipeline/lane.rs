@@ -97,7 +97,7 @@ impl Lane {
 
     /// Whether [`Lane::work`] may have something to do.
     pub fn has_work(&self) -> bool {
-        self.backlog.len() > 0 && self.ready.len() < READY_BATCHES_MAX
+        !self.backlog.is_empty() && self.ready.len() < READY_BATCHES_MAX
     }
 
     /// Runs one batch. Whether there was one.

@@ -137,6 +137,9 @@ fn unfinished(outcomes: &[Option<Outcome>]) -> Vec<usize> {
     (0..outcomes.len()).filter(|&at| outcomes[at].is_none()).collect()
 }
 
+/// What a call is handed: each message's slot, and the state of each slot's key.
+type Handed = (Vec<Option<u32>>, Vec<(Arc<str>, Entry)>);
+
 struct Runner<'r> {
     setting: &'r Setting<'r>,
     call: &'r mut dyn Call,
@@ -257,7 +260,7 @@ impl<'r> Runner<'r> {
         seen: &[usize],
         changes: &Changes,
         delta: &Changes,
-    ) -> (Vec<Option<u32>>, Vec<(Arc<str>, Entry)>) {
+    ) -> Handed {
         let mut slots = vec![None; seen.len()];
         let mut handed = Vec::new();
         if !self.setting.stages[stage].stateful {

@@ -36,7 +36,7 @@ async fn a_message_that_is_not_ready_holds_its_key_and_nobody_else() {
     let mut backlog = backlog(&[("a", 0, "1"), ("b", 0, "2"), ("a", 0, "3")]);
     assert_eq!(names(&backlog.take(ALL, |job| &job.body[..] != b"1")), ["2"]);
     assert_eq!(names(&backlog.take(ALL, |_| true)), ["1", "3"]);
-    assert_eq!(backlog.len(), 0);
+    assert!(backlog.is_empty());
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ proptest! {
         }
         let mut last: HashMap<Arc<str>, usize> = HashMap::new();
         let mut taken = 0;
-        while backlog.len() > 0 {
+        while !backlog.is_empty() {
             for job in backlog.take(BatchLimits { messages: size, bytes: 100 }, |_| true) {
                 let n: usize = std::str::from_utf8(&job.body).unwrap().parse().unwrap();
                 let before = last.insert(job.key.clone().unwrap(), n);
