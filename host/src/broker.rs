@@ -55,8 +55,26 @@ pub trait Broker: Send + Sync + 'static {
     /// When the broker can't be reached.
     async fn publisher(&self) -> Result<Box<dyn Publisher>, BrokerError>;
 
+    /// What is known of the connections now, without asking. Cheap; never blocks.
+    fn link(&self) -> LinkState;
+
     /// Closes what is open. Receipts that are still held become stale.
     async fn close(&self);
+}
+
+/// What is known of a broker's connections, without asking it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkState {
+    /// The consumers' connection is open. It opens with the first consumer.
+    pub consume: bool,
+    /// The publishers' connection is open. It opens with the first publisher.
+    pub publish: bool,
+    /// Why the broker takes no publishes now, in its words: an alarm for memory or disk.
+    pub blocked: Option<String>,
+    /// The last error of connecting; `None` once it succeeded.
+    pub last_error: Option<String>,
+    /// Receipts that were dropped unsettled since the start. More than 0 is a bug.
+    pub receipts_dropped: u64,
 }
 
 /// A stream of deliveries from one queue.

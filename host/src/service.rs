@@ -188,7 +188,7 @@ impl Service {
     }
 }
 
-/// Asks the shards for signs of life until the host stops.
+/// Asks the shards for signs of life until the host stops, and looks at the brokers on the way.
 async fn listen_for_life(inner: Arc<Inner>, stopping: CancellationToken) {
     let mut ticks = tokio::time::interval(LIVE_PING);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -201,6 +201,7 @@ async fn listen_for_life(inner: Arc<Inner>, stopping: CancellationToken) {
             () = stopping.cancelled() => return,
             () = inner.pipelines.ping() => {}
         }
+        inner.measure_brokers();
         inner.last_pong_ms.store(inner.elapsed_ms(), Ordering::Release);
         inner.pongs.fetch_add(1, Ordering::AcqRel);
     }
@@ -211,6 +212,14 @@ async fn listen_for_life(inner: Arc<Inner>, stopping: CancellationToken) {
 impl Inner {
     fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn measure_brokers(&self) {
+        for (name, broker) in &self.brokers {
+            let (metrics, link) = (self.telemetry.broker(name), broker.link());
+            metrics.blocked(link.blocked.is_some());
+            metrics.receipts_dropped(link.receipts_dropped);
+        }
     }
 
     fn broker_status(&self, name: &str) -> admin::BrokerStatus {
@@ -266,6 +275,11 @@ impl admin::Host for Inner {
         for (name, state) in &self.supervised {
             if let Some(trouble) = &state.borrow().trouble {
                 reasons.push(format!("broker '{name}': {trouble}"));
+            }
+        }
+        for (name, broker) in &self.brokers {
+            if let Some(why) = broker.link().blocked {
+                reasons.push(format!("broker '{name}' takes no publishes: {why}"));
             }
         }
         let mut paused: BTreeMap<String, Option<String>> = self

@@ -40,7 +40,8 @@ use self::consumer::AmqpConsumer;
 use self::link::{LastError, Link};
 use self::publisher::AmqpPublisher;
 use super::{
-    Broker, BrokerError, ConsumeRequest, Consumer, Declaration, Declared, Publisher, Server,
+    Broker, BrokerError, ConsumeRequest, Consumer, Declaration, Declared, LinkState, Publisher,
+    Server,
 };
 use crate::config::Amqp;
 use crate::limits::SETUP_LINGER;
@@ -53,19 +54,6 @@ pub struct AmqpBroker {
     setup: Arc<Setup>,
     last_error: LastError,
     dropped: Arc<AtomicU64>,
-}
-
-/// What is known of a broker's connections now, without asking it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LinkState {
-    /// The consumers' connection is open. It opens with the first consumer.
-    pub consume: bool,
-    /// The publishers' connection is open. It opens with the first publisher.
-    pub publish: bool,
-    /// Why the broker takes no publishes now, in its words: an alarm for memory or disk.
-    pub blocked: Option<String>,
-    /// The last error of connecting; `None` once it succeeded.
-    pub last_error: Option<String>,
 }
 
 /// The connection for declarations, closed when nobody declares for a while.
@@ -95,23 +83,6 @@ impl AmqpBroker {
             last_error,
             dropped: Arc::new(AtomicU64::new(0)),
         })
-    }
-
-    /// What is known of the connections now. Cheap.
-    #[must_use]
-    pub fn link(&self) -> LinkState {
-        LinkState {
-            consume: self.consume.is_connected(),
-            publish: self.publish.is_connected(),
-            blocked: self.publish.blocked(),
-            last_error: self.last_error.get(),
-        }
-    }
-
-    /// Receipts that were dropped unsettled since the start. More than 0 is a bug.
-    #[must_use]
-    pub fn receipts_dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
     }
 }
 
@@ -158,6 +129,16 @@ impl Broker for AmqpBroker {
 
     async fn publisher(&self) -> Result<Box<dyn Publisher>, BrokerError> {
         Ok(Box::new(AmqpPublisher::open(Arc::clone(&self.publish)).await?))
+    }
+
+    fn link(&self) -> LinkState {
+        LinkState {
+            consume: self.consume.is_connected(),
+            publish: self.publish.is_connected(),
+            blocked: self.publish.blocked(),
+            last_error: self.last_error.get(),
+            receipts_dropped: self.dropped.load(Ordering::Relaxed),
+        }
     }
 
     async fn close(&self) {

@@ -31,8 +31,8 @@ use self::model::Model;
 use self::publisher::EmbeddedPublisher;
 use self::queue::{ConsumerId, Owner};
 use crate::broker::{
-    Broker, BrokerError, ConsumeRequest, Consumer, Declaration, Declared, Destination, Published,
-    Publisher, Server, Version,
+    Broker, BrokerError, ConsumeRequest, Consumer, Declaration, Declared, Destination, LinkState,
+    Published, Publisher, Server, Version,
 };
 use crate::message::Message;
 
@@ -183,6 +183,17 @@ impl Broker for Embedded {
     async fn publisher(&self) -> Result<Box<dyn Publisher>, BrokerError> {
         self.reached()?;
         Ok(Box::new(EmbeddedPublisher { shared: Arc::clone(&self.shared) }))
+    }
+
+    fn link(&self) -> LinkState {
+        let reached = self.reached();
+        LinkState {
+            consume: reached.is_ok(),
+            publish: reached.is_ok(),
+            blocked: None,
+            last_error: reached.err().map(|error| error.to_string()),
+            receipts_dropped: self.receipts_dropped(),
+        }
     }
 
     async fn close(&self) {

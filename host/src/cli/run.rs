@@ -19,7 +19,13 @@ use crate::telemetry::{Telemetry, logging};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The config file
-    #[arg(short, long, default_value = "sluicegate.toml")]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "sluicegate.toml",
+        env = "SLUICEGATE_CONFIG"
+    )]
     config: PathBuf,
     /// How log lines look
     #[arg(long, value_enum, default_value_t = logging::Format::Human)]

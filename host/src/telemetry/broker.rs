@@ -73,9 +73,10 @@ impl BrokerMetrics {
         }
     }
 
-    /// A delivery was released because nothing settled it.
-    pub fn receipt_dropped(&self) {
-        self.0.receipts_dropped.inc();
+    /// So many deliveries were released since the start because nothing settled them.
+    pub fn receipts_dropped(&self, total: u64) {
+        let more = total.saturating_sub(self.0.receipts_dropped.get());
+        self.0.receipts_dropped.inc_by(more);
     }
 
     /// The figures now.

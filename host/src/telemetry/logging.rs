@@ -13,6 +13,10 @@ use tracing_subscriber::fmt::{MakeWriter, format};
 #[cfg(test)]
 mod tests;
 
+/// lapin warns of returned messages with their bodies, which belong in no log unless a filter names it;
+/// what a return means is the host's to tell.
+const QUIET: &str = "lapin=error";
+
 /// How events are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -78,7 +82,8 @@ fn parse(filter: &str) -> Result<EnvFilter, LogError> {
             return Err(wrong(format!("'{directive}' is not a level")));
         }
     }
-    EnvFilter::try_new(filter).map_err(|error| wrong(error.to_string()))
+    let asked = if filter.contains("lapin") { filter } else { &format!("{filter},{QUIET}") };
+    EnvFilter::try_new(asked).map_err(|error| wrong(error.to_string()))
 }
 
 /// One field of an event, with what could steer a terminal made visible.

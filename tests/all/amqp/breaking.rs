@@ -50,7 +50,7 @@ async fn a_killed_connection_makes_receipts_stale_and_the_next_consumer_goes_on(
     assert_eq!(node.raw().await.depth(&name).await, 0);
     // The publisher that lost its connection publishes again.
     fill(&*broker, &name, 3).await;
-    assert_eq!(broker.receipts_dropped(), 0);
+    assert_eq!(broker.link().receipts_dropped, 0);
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Counts, End, Feed, Job, Progress};
 use crate::broker::{
-    Broker, BrokerError, ConsumeRequest, Consumer, Declaration, Declared, Outgoing, Published,
-    Publisher, Server,
+    Broker, BrokerError, ConsumeRequest, Consumer, Declaration, Declared, LinkState, Outgoing,
+    Published, Publisher, Server,
 };
 use crate::publish::recipe::{BodyKind, Recipe};
 use crate::publish::record::Format;
@@ -41,6 +41,9 @@ impl Broker for Arc<Scripted> {
     }
     async fn publisher(&self) -> Result<Box<dyn Publisher>, BrokerError> {
         Ok(Box::new(Lane(Arc::clone(self))))
+    }
+    fn link(&self) -> LinkState {
+        LinkState::default()
     }
     async fn close(&self) {}
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::broker::embedded::Embedded;
 use crate::broker::{
-    Broker as _, BrokerError, ConsumeRequest, Consumer, Declared, Publisher, Server,
+    Broker as _, BrokerError, ConsumeRequest, Consumer, Declared, LinkState, Publisher, Server,
 };
 
 /// The embedded broker for a user without the right to configure, who keeps a list of tries.
@@ -33,6 +33,9 @@ impl crate::broker::Broker for Forbidding {
     }
     async fn publisher(&self) -> Result<Box<dyn Publisher>, BrokerError> {
         self.inner.publisher().await
+    }
+    fn link(&self) -> LinkState {
+        self.inner.link()
     }
     async fn close(&self) {
         self.inner.close().await;
