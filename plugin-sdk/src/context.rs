@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use crate::emission::Emission;
 use crate::layout::Decisions;
+use crate::message::Message;
 
 /// How much a log line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +40,20 @@ impl Context<'_> {
     /// ```
     pub fn emit(&mut self, output: &str) -> Emission<'_> {
         Emission::new(self.decisions, self.position, output)
+    }
+
+    /// Starts an emission that forwards the message as this stage sees it: body, routing key, headers
+    /// and what else its producer set, but for its id (the copy has one of its own, derived from it),
+    /// its expiration, and what only hosts and brokers write. Set what should differ.
+    ///
+    /// ```
+    /// # use sluicegate_sdk::{Context, Message};
+    /// # fn route(message: &Message, ctx: &mut Context) {
+    /// ctx.forward("orders", message).header("checked", true);
+    /// # }
+    /// ```
+    pub fn forward(&mut self, output: &str, message: &Message<'_>) -> Emission<'_> {
+        self.emit(output).like(message.properties())
     }
 
     /// Writes to the host's log, tagged there with plugin and message.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::decode::EncodeError;
 use crate::decode::{JSON, MSGPACK};
 use crate::layout::{Decisions, NONE};
-use crate::properties::{Draft, flag};
+use crate::properties::{Draft, Properties, flag};
 use crate::value::Value;
 
 /// A message on its way to an output; what isn't set is inherited from the message that it follows
@@ -31,15 +31,22 @@ impl<'d> Emission<'d> {
         Self { decisions, position, output, routing_key: absent, body: absent, draft }
     }
 
+    /// Takes over properties; see [`crate::Context::forward`].
+    pub(crate) fn like(mut self, properties: &Properties<'_>) -> Self {
+        self.draft = Draft::forward(properties);
+        self
+    }
+
     /// The routing key; at most 255 bytes.
     pub fn routing_key(mut self, routing_key: &str) -> Self {
         self.routing_key = self.decisions.put(routing_key.as_bytes());
         self
     }
 
-    /// Sets a header.
+    /// Sets a header, in place of one of that name.
     pub fn header<'v>(mut self, name: &str, value: impl Into<Value<'v>>) -> Self {
-        self.draft.headers = std::mem::take(&mut self.draft.headers).field(name, value);
+        self.draft.headers =
+            std::mem::take(&mut self.draft.headers).without(name).field(name, value);
         self
     }
 

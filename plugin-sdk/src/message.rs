@@ -120,7 +120,7 @@ fn mix(n: u64) -> u64 {
 // === headers and properties ===
 
 impl<'a> Message<'a> {
-    fn properties(&self) -> &Properties<'a> {
+    pub(crate) fn properties(&self) -> &Properties<'a> {
         &self.record.properties
     }
 

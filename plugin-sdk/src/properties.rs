@@ -100,7 +100,28 @@ pub(crate) struct Draft {
     pub(crate) timestamp: Option<u64>,
 }
 
+/// What a forwarded message keeps of its producer's text properties. Not its content encoding: the
+/// host has taken that off the body.
+const FORWARDED: [u16; 5] =
+    [flag::CONTENT_TYPE, flag::CORRELATION_ID, flag::REPLY_TO, flag::KIND, flag::APP_ID];
+
 impl Draft {
+    /// What a forwarded message keeps.
+    pub(crate) fn forward(properties: &Properties<'_>) -> Self {
+        let mut draft = Self {
+            headers: Table::copy(properties.headers()),
+            priority: properties.octet(flag::PRIORITY),
+            timestamp: properties.timestamp(),
+            ..Self::default()
+        };
+        for flag in FORWARDED {
+            if let Some(text) = properties.text(flag) {
+                draft.set(flag, text);
+            }
+        }
+        draft
+    }
+
     pub(crate) fn set(&mut self, flag: u16, text: impl Into<String>) {
         self.texts.retain(|(set, _)| *set != flag);
         self.texts.push((flag, text.into()));

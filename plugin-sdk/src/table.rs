@@ -41,6 +41,20 @@ impl Table {
         Fields::new(&self.0)
     }
 
+    /// The same without the field of that name.
+    pub(crate) fn without(self, name: &str) -> Self {
+        if self.fields().get(name).is_none() {
+            return self;
+        }
+        let kept = self.fields();
+        kept.iter().filter(|(n, _)| *n != name).fold(Self::new(), |table, (n, v)| table.field(n, v))
+    }
+
+    /// A table of these fields.
+    pub(crate) fn copy(fields: Fields<'_>) -> Self {
+        fields.iter().fold(Self::new(), |table, (name, value)| table.field(name, value))
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }

@@ -112,7 +112,7 @@ fn messages_cross_into_the_sandbox_and_decisions_come_back() {
 }
 
 #[test]
-fn headers_of_every_kind_survive_a_change() {
+fn headers_of_every_kind_survive_a_forward() {
     let mut guard = instance("order-guard", &json!({ "big": 100 }));
     let nested = FieldValue::Table([("n", FieldValue::U16(7))].into_iter().collect());
     let array = FieldValue::Array(vec![FieldValue::Void, FieldValue::F32(1.5)]);
@@ -122,11 +122,12 @@ fn headers_of_every_kind_survive_a_change() {
     let order = properties("order", &headers);
     let inputs = [input(&order, br#"{"id":"o-1","total":500}"#, None)];
     let decisions = run(&mut guard, &inputs, &[]).messages;
-    let Verdict::Next(replacement) = &decisions[0].verdict else { panic!("next") };
+    let [forwarded] = &decisions[0].emissions[..] else { panic!("one emission") };
     let mut expected: Table = headers[..4].iter().cloned().collect();
     expected.set("big", true);
-    assert_eq!(replacement.headers, Some(expected));
-    assert_eq!((&replacement.body, &replacement.content_type), (&None, &None));
+    assert_eq!(forwarded.properties.headers, expected);
+    assert_eq!(forwarded.properties.content_type, order.content_type);
+    assert_eq!((&forwarded.body, &forwarded.properties.message_id), (&None, &None));
 }
 
 #[test]

@@ -12,7 +12,9 @@ use super::notes::Notes;
 use super::problem::{Problem, Severity, Warning};
 use super::queue::QueueRead;
 use super::section::Section;
-use super::{Config, Exchange, Queue, broker, exchange, pipeline, plugin, queue, service};
+use super::{
+    Config, Exchange, ExchangeKind, Queue, broker, exchange, pipeline, plugin, queue, service,
+};
 use crate::limits;
 
 /// The broker that goes without saying, where there are several.
@@ -182,17 +184,25 @@ fn settle_brokers(pipeline: &mut super::Pipeline, queues: &[Queue], usual: Optio
 /// added where the queue has none to that exchange.
 fn add_catcher(
     path: String,
-    (exchange, queue): (Option<Exchange>, Queue),
+    (exchange, mut queue): (Option<Exchange>, Queue),
     exchanges: &mut Vec<Exchange>,
     queues: &mut Vec<Queue>,
     origins: &mut Origins,
 ) {
-    if let Some(exchange) = exchange
-        && !exchange.name.starts_with("amq.")
-        && !exchanges.iter().any(|e| e.name == exchange.name && e.broker == exchange.broker)
-    {
-        exchanges.push(exchange);
-        origins.exchanges.push(path.clone());
+    if let Some(exchange) = exchange {
+        let declared =
+            exchanges.iter().find(|e| e.name == exchange.name && e.broker == exchange.broker);
+        let kind = declared.map_or(exchange.kind, |declared| declared.kind);
+        if kind == ExchangeKind::Topic || exchange.name == "amq.topic" {
+            // Who declares a topic exchange elsewhere means all that comes to it, as with any other.
+            for binding in queue.bind.iter_mut().filter(|binding| binding.key.is_empty()) {
+                "#".clone_into(&mut binding.key);
+            }
+        }
+        if declared.is_none() && !exchange.name.starts_with("amq.") {
+            exchanges.push(exchange);
+            origins.exchanges.push(path.clone());
+        }
     }
     let there = queues.iter().position(|q| q.name == queue.name && q.broker == queue.broker);
     let Some(there) = there else {

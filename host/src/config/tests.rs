@@ -310,3 +310,11 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_dead_letter_queue_takes_all_that_a_topic_exchange_declared_elsewhere_gets() {
+    let declared = "[[exchange]]\nname = \"meters.dead\"\nkind = \"topic\"\n\n[[queue]]";
+    let config = good(&SKETCH.replacen("[[queue]]", declared, 1));
+    assert_eq!(config.queues[1].name, "meters.dead.readings");
+    assert_eq!(config.queues[1].bind[0].key, "#");
+}

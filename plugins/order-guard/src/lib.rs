@@ -1,8 +1,8 @@
-//! Guards a queue of orders: test orders are dropped, orders without an id are rejected, big ones
-//! are tagged for the stages behind it and for headers exchanges. The smallest useful plugin.
+//! Guards a queue of orders: test orders are dropped, orders without an id are rejected, all others
+//! go on to the output `orders`, the big ones tagged for headers exchanges. The smallest useful plugin.
 
 use serde::Deserialize;
-use sluicegate_sdk::{Change, Context, Decision, Failure, Message, Plugin, Verdict};
+use sluicegate_sdk::{Context, Decision, Failure, Message, Plugin, Verdict};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,14 +19,14 @@ struct Order {
 impl Plugin for OrderGuard {
     type State = ();
 
-    fn process(&self, message: &Message<'_>, _: &mut (), _: &mut Context<'_>) -> Decision {
+    fn process(&self, message: &Message<'_>, _: &mut (), ctx: &mut Context<'_>) -> Decision {
         let order: Order = message.decode()?;
-        match order.id {
-            None => Err(Failure::reject("no_id", "an order needs an `id`")),
-            Some(id) if id.starts_with("test-") => Ok(Verdict::drop("test order")),
-            Some(_) if order.total < self.big => Ok(Verdict::next()),
-            Some(_) => Ok(Verdict::next_with(Change::new().header("big", true))),
+        let id = order.id.ok_or_else(|| Failure::reject("no_id", "an order needs an `id`"))?;
+        if id.starts_with("test-") {
+            return Ok(Verdict::drop("test order"));
         }
+        ctx.forward("orders", message).header("big", order.total >= self.big);
+        Ok(Verdict::done())
     }
 }
 

@@ -10,16 +10,17 @@ fn run(order: &Value) -> Outcome {
 }
 
 #[test]
-fn an_ordinary_order_passes_untouched() {
-    let outcome = run(&json!({ "id": "o-1", "total": 12.5 }));
-    assert!(outcome.is_next());
-    assert_eq!(outcome.next().header("big"), None);
-}
-
-#[test]
-fn a_big_order_is_tagged() {
-    let outcome = run(&json!({ "id": "o-1", "total": 1000 }));
-    assert_eq!(outcome.next().header("big").and_then(|big| big.as_bool()), Some(true));
+fn an_order_goes_on_with_all_its_producer_set_and_a_tag() {
+    for (total, big) in [(12.5, false), (1000.0, true)] {
+        let order = json!({ "id": "o-1", "total": total });
+        let input = Input::json(&order).header("shop", "north").kind("order");
+        let outcome = Tester::<OrderGuard>::new(&json!({ "big": 1000 })).unwrap().run(input);
+        assert!(outcome.is_done());
+        let [forwarded] = &outcome.emissions[..] else { unreachable!("one emission") };
+        assert_eq!(forwarded.header("big").and_then(|big| big.as_bool()), Some(big));
+        assert_eq!(forwarded.text_header("shop"), Some("north"));
+        assert_eq!(forwarded.kind(), Some("order"));
+    }
 }
 
 #[test]
