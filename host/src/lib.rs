@@ -1,11 +1,12 @@
 //! sluicegate: a stream processing host for RabbitMQ that runs sandboxed WebAssembly plugins.
 //!
-//! The rooms, from the ground up; a room uses only those before it.
+//! The rooms, floor by floor from the ground up; a room uses only those on the floors below it.
 //!
-//! | room | what happens there |
+//! | rooms | what happens there |
 //! |---|---|
-//! | [`message`], [`verdict`], [`limits`] | plain words that everyone speaks; every bound and default |
-//! | [`config`], [`route`], [`telemetry`] | text → what the operator means; topic and header matching; metrics and log events |
+//! | [`message`], [`limits`] | plain words that everyone speaks; every bound and default |
+//! | [`verdict`], [`route`], [`state`] | what plugins decide; topic and header matching; state by key |
+//! | [`config`], [`telemetry`] | text → what the operator means; metrics and log events |
 //! | [`broker`], [`plugin`], [`builtin`] | RabbitMQ and the embedded broker behind one trait; components compiled, sandboxed, called; those that this binary carries |
 //! | [`topology`] | what a config needs on its brokers |
 //! | [`pipeline`] | a queue's life: intake, shard, judge, publish, settle |

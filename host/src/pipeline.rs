@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `intake` | what is consumed, and when it is given back |
 //! | `prepare`, `headers`, `field`, `identity` | what a delivery is: original, key, identity, attempt |
-//! | `shard`, `lane`, `backlog` | what runs next, and what is undone when something can't be published |
+//! | `shard`, `shape`, `lane`, `backlog` | what runs next, and what is undone when something can't be published |
 //! | `stages`, `instances` | a batch through the plugins, one failing message apart from all others |
 //! | `judge` | what becomes of a failure |
 //! | `address`, `publishing`, `journal` | what is sent where, and whether it arrived |
@@ -31,6 +31,7 @@ pub mod judge;
 pub mod lane;
 pub mod prepare;
 pub mod publishing;
+pub mod shape;
 pub mod shard;
 pub mod stages;
 mod start;

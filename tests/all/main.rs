@@ -14,4 +14,5 @@ mod demo;
 mod guests;
 mod publish;
 mod rabbit;
+mod tidy;
 mod topology;

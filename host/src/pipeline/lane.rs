@@ -18,48 +18,21 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use self::group::{End, Entry, Group};
-use super::address::{Addresses, Planned};
+use super::address::Planned;
 use super::backlog::Backlog;
-use super::flight::InFlight;
 use super::identity::{Seen, Window};
 use super::instances::{Instances, Stages};
 use super::job::Job;
-use super::journal::Journal;
-use super::judge::{Policy, Sentence, Terminal, judge};
+use super::judge::{Sentence, Terminal, judge};
 use super::publishing::{Done, Fate};
-use super::stages::{self, Outcome, Run, Setting, Stage};
+use super::shape::Shape;
+use super::stages::{self, Outcome, Run, Setting};
 use crate::broker::Settlement;
-use crate::config::{BatchLimits, IdWindow};
+use crate::config::BatchLimits;
 use crate::limits::{READY_BATCHES_MAX, STATE_KEYS};
 use crate::state::{Changes, Store};
-use crate::telemetry::{Outcome as Settled, PipelineMetrics};
+use crate::telemetry::Outcome as Settled;
 use crate::verdict::{Failure, FailureClass};
-
-/// What is the same for a pipeline on every shard.
-pub struct Shape {
-    /// Its place in the host's list.
-    pub index: u16,
-    /// Its name.
-    pub name: String,
-    /// Its stages.
-    pub stages: Vec<Stage>,
-    /// Each stage's plugin in the host's list.
-    pub plugins: Vec<usize>,
-    /// What becomes of failures.
-    pub policy: Policy,
-    /// Where everything goes.
-    pub addresses: Addresses,
-    /// Bounds of a batch.
-    pub batch: BatchLimits,
-    /// Bounds of the identities remembered.
-    pub id_window: IdWindow,
-    /// What it holds of its prefetch.
-    pub in_flight: Arc<InFlight>,
-    /// What it tells.
-    pub metrics: PipelineMetrics,
-    /// Where untold failures are kept.
-    pub journal: Arc<Journal>,
-}
 
 /// One pipeline on one shard.
 pub struct Lane {

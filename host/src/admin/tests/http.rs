@@ -1,3 +1,5 @@
+//! The HTTP port, asked as its clients ask.
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 

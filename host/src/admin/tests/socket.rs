@@ -1,3 +1,5 @@
+//! The control socket: who may, what is answered, what happens to a hostile client.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};

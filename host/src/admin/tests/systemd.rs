@@ -1,3 +1,5 @@
+//! What systemd is told, received at a socket of its kind.
+
 use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

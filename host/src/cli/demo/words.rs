@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::board::Board;
+use super::tally::Figures;
 
 /// What ended the demo, for its summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,20 +77,7 @@ pub(super) fn summary(board: &Board, ended: Ended) -> String {
             codes.collect::<Vec<_>>().join(", ")
         ),
     );
-    row(
-        "found",
-        format!(
-            "spikes {} of {}, faults {} of {}, bad messages {} of {}; {} false alarms, {} good ones rejected",
-            tally.spikes_found,
-            sent.spikes,
-            tally.faults_found,
-            sent.faults,
-            tally.bad_found,
-            sent.bad,
-            tally.false_alarms,
-            tally.good_rejected,
-        ),
-    );
+    row("found", found(tally));
     row(
         "latency",
         format!(
@@ -111,6 +99,22 @@ pub(super) fn summary(board: &Board, ended: Ended) -> String {
     row("memory", format!("{resident} resident, {} of it plugins", mib(plugins)));
     out.push_str(if ended.forced { "  the host was stopped by force\n" } else { "" });
     out
+}
+
+/// What was planted and found again, and what was found that nobody planted.
+fn found(tally: &Figures) -> String {
+    let sent = &tally.sent;
+    format!(
+        "spikes {} of {}, faults {} of {}, bad messages {} of {}; {} false alarms, {} good ones rejected",
+        tally.spikes_found,
+        sent.spikes,
+        tally.faults_found,
+        sent.faults,
+        tally.bad_found,
+        sent.bad,
+        tally.false_alarms,
+        tally.good_rejected,
+    )
 }
 
 /// Half of all messages are faster, in the slowest pipeline.

@@ -1,0 +1,37 @@
+//! What a pipeline's lanes have in common: its stages, its policy, its addresses, its bounds.
+
+use std::sync::Arc;
+
+use super::address::Addresses;
+use super::flight::InFlight;
+use super::journal::Journal;
+use super::judge::Policy;
+use super::stages::Stage;
+use crate::config::{BatchLimits, IdWindow};
+use crate::telemetry::PipelineMetrics;
+
+/// What is the same for a pipeline on every shard.
+pub struct Shape {
+    /// Its place in the host's list.
+    pub index: u16,
+    /// Its name.
+    pub name: String,
+    /// Its stages.
+    pub stages: Vec<Stage>,
+    /// Each stage's plugin in the host's list.
+    pub plugins: Vec<usize>,
+    /// What becomes of failures.
+    pub policy: Policy,
+    /// Where everything goes.
+    pub addresses: Addresses,
+    /// Bounds of a batch.
+    pub batch: BatchLimits,
+    /// Bounds of the identities remembered.
+    pub id_window: IdWindow,
+    /// What it holds of its prefetch.
+    pub in_flight: Arc<InFlight>,
+    /// What it tells.
+    pub metrics: PipelineMetrics,
+    /// Where untold failures are kept.
+    pub journal: Arc<Journal>,
+}
