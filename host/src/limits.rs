@@ -15,7 +15,7 @@ pub const BATCH_MESSAGES: usize = 256;
 /// Bytes of bodies in one `process` call, unless a single message is larger.
 pub const BATCH_BYTES: usize = 4 * MIB;
 /// Batches that ran and wait for the publisher, per pipeline and shard: bounds what a rewind undoes.
-pub const READY_BATCHES_MAX: usize = 2;
+pub const READY_BATCHES_MAX: usize = 16;
 /// Fixed partitions of a pipeline's keys; the shard is the partition modulo the number of shards.
 pub const PARTITIONS: usize = 64;
 /// Re-runs of a batch after which its messages run one at a time.
