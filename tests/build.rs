@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Every crate under `guests/`, and the constant that it becomes.
-const GUESTS: [(&str, &str, &str); 3] = [
+const GUESTS: [(&str, &str, &str); 4] = [
     ("files", "FILES", "A plugin that opens a file."),
     ("hostile", "HOSTILE", "A plugin that misbehaves as its messages tell it to."),
+    ("ledger", "LEDGER", "A plugin that counts per key and does what its messages tell it to."),
     ("other-world", "OTHER_WORLD", "A component that is no plugin."),
 ];
 
@@ -19,7 +20,7 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let guests = here.join("guests");
     classify(&guests);
-    for path in ["build.rs", "guests", "../wit/v0.1"] {
+    for path in ["build.rs", "guests", "../plugin-sdk/src", "../wit/v0.1"] {
         println!("cargo::rerun-if-changed={path}");
     }
 

@@ -12,6 +12,7 @@ mod config;
 mod contract;
 mod demo;
 mod guests;
+mod pipeline;
 mod publish;
 mod rabbit;
 mod tidy;

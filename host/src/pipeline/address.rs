@@ -160,6 +160,10 @@ impl Addresses {
         if let Some(user) = &message.properties.user_id {
             original.set(headers::USER_ID, user.as_str());
         }
+        let brokers = headers::brokers_own(&message.properties.headers);
+        if !brokers.is_empty() {
+            original.set(headers::BROKERS, FieldValue::Table(brokers));
+        }
         self.copy_to(String::new(), topology::delay_queue(&self.queue, rung), properties, job)
     }
 

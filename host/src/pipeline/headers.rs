@@ -15,6 +15,8 @@ pub const ROUTING_KEY: &str = "sluicegate-routing-key";
 pub const EXPIRATION: &str = "sluicegate-expiration";
 /// `user-id` as the producer set it: a copy under another user's name closes the channel.
 pub const USER_ID: &str = "sluicegate-user-id";
+/// The headers that only brokers write, as they were at first: deaths above all.
+pub const BROKERS: &str = "sluicegate-broker-headers";
 /// When it failed first, seconds since 1970.
 pub const FIRST_FAILED_AT: &str = "sluicegate-first-failed-at";
 /// When it failed last, seconds since 1970.
@@ -34,6 +36,8 @@ pub const PLUGIN_DIGEST: &str = "sluicegate-plugin-digest";
 /// The failure report's id, on annotated dead letters.
 pub const FAILURE_ID: &str = "sluicegate-failure-id";
 
+/// How often a quorum queue delivered it: of one delivery, not of the message.
+const COUNT: &str = "x-delivery-count";
 const PREFIX: &str = "sluicegate-";
 /// Headers that brokers write and act on; a copy that keeps them is misread or lost.
 const BROKER: [&str; 10] = [
@@ -44,7 +48,7 @@ const BROKER: [&str; 10] = [
     "x-last-death-exchange",
     "x-last-death-queue",
     "x-last-death-reason",
-    "x-delivery-count",
+    COUNT,
     "CC",
     "BCC",
 ];
@@ -57,6 +61,12 @@ pub fn strip_own(headers: &mut Table) {
 /// Takes off every header that only brokers write.
 pub fn strip_broker(headers: &mut Table) {
     headers.0.retain(|(name, _)| !BROKER.contains(&name.as_str()));
+}
+
+/// The headers that only brokers write, for a copy to carry where no broker acts on them.
+pub fn brokers_own(headers: &Table) -> Table {
+    let kept = headers.iter().filter(|(name, _)| *name != COUNT && BROKER.contains(name));
+    kept.map(|(name, value)| (name, value.clone())).collect()
 }
 
 /// What a retry copy says of its attempts.
@@ -95,8 +105,12 @@ pub fn restore(
     message.routing_key = text(headers, ROUTING_KEY).unwrap_or_default();
     message.properties.expiration = text(headers, EXPIRATION);
     message.properties.user_id = text(headers, USER_ID);
+    let brokers = headers.remove(BROKERS);
     strip_own(headers);
     strip_broker(headers);
+    if let Some(FieldValue::Table(brokers)) = brokers {
+        headers.0.extend(brokers.0);
+    }
     History { attempt, first_failed_at }
 }
 

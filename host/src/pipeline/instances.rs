@@ -7,6 +7,7 @@ use super::stages::Call;
 use crate::limits::BATCH_CALL_SHARE;
 use crate::plugin::{Batch, CallError, Decisions, Instance, Plugin};
 use crate::telemetry::PipelineMetrics;
+use crate::verdict::FailureClass;
 
 /// How fast the measured cost per message follows what calls cost now.
 const COST_WEIGHT: f64 = 0.2;
@@ -51,7 +52,8 @@ impl Instances {
         let fitting = plugins.iter().map(|&plugin| {
             let slot = &self.slots[plugin];
             let budget = slot.plugin.limits().call.as_secs_f64() * BATCH_CALL_SHARE;
-            if slot.cost_s > 0.0 { budget / slot.cost_s } else { f64::INFINITY }
+            // Until it is measured, one: nobody knows how long a batch of more would hold the shard.
+            if slot.cost_s > 0.0 { budget / slot.cost_s } else { 1.0 }
         });
         let fewest = fitting.fold(f64::INFINITY, f64::min).max(1.0);
         #[expect(clippy::cast_possible_truncation, reason = "saturates: infinity is no bound")]
@@ -91,6 +93,10 @@ impl Call for Stages<'_> {
         let slot = &mut self.instances.slots[self.plugins[stage]];
         slot.call(batch, self.metrics).inspect_err(|error| {
             slot.instance = None;
+            if error.class == FailureClass::Deadline {
+                // Whatever waits behind it gets its turn before the next message that may take as long.
+                slot.cost_s = slot.plugin.limits().call.as_secs_f64();
+            }
             self.metrics.instance_replaced(slot.plugin.name(), error.class);
         })
     }

@@ -198,8 +198,11 @@ impl Intake {
         let job = self.reading.prepare(arrival);
         let partition = match &job.key {
             Some(key) => partition(key),
-            // Messages without a key may go anywhere.
-            None => usize::try_from(sequence).unwrap_or(0) % PARTITIONS,
+            // Messages without a key may go anywhere; one that comes again, to its identity.
+            None => match &job.identity {
+                Some(identity) => usize::from(identity.id[0]) % PARTITIONS,
+                None => usize::try_from(sequence).unwrap_or(0) % PARTITIONS,
+            },
         };
         let shard = &self.shards[partition % self.shards.len()];
         if shard.send(Event::Arrived(self.lane, Box::new(job))).await.is_err() {

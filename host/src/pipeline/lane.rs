@@ -179,6 +179,13 @@ impl Lane {
             let copy = addresses.retry_copy(job, &failure, rung, now_s);
             return (End::Failed(failure, Settled::Retried), vec![copy]);
         }
+        self.end(job, failure, now_s)
+    }
+
+    /// How a message ends that won't be tried again, told to whom it concerns.
+    fn end(&self, job: &Job, failure: Failure, now_s: u64) -> (End, Vec<Planned>) {
+        let shape = &*self.shape;
+        let addresses = &shape.addresses;
         let mut items = vec![addresses.report(job, &failure, now_s)];
         let settled = match &shape.policy.terminal {
             Terminal::Nack => Settled::DeadLettered,
@@ -294,8 +301,8 @@ impl Lane {
         job
     }
 
-    /// Messages whose outputs or copies can't be published are judged in their turn. A copy that
-    /// can't be made leaves the broker's own dead-lettering.
+    /// Messages whose outputs or copies can't be published are judged in their turn. Where a retry's
+    /// copy can't be made the message ends; an annotated one leaves the broker's own dead-lettering.
     fn sentence_failed(&mut self, failed: Vec<(Entry, Failure)>, now_s: u64) {
         if failed.is_empty() {
             return;
@@ -303,6 +310,7 @@ impl Lane {
         let mut group = Group::default();
         for (entry, failure) in failed {
             let (end, items) = match entry.end {
+                End::Failed(first, Settled::Retried) => self.end(&entry.job, first, now_s),
                 End::Failed(first, _) => (End::Failed(first, Settled::DeadLettered), Vec::new()),
                 End::Done | End::Dropped(_) => self.sentence(&entry.job, failure, now_s),
             };
@@ -370,6 +378,14 @@ impl Lane {
                 }
                 self.settle(entry.job, Settlement::Release, Settled::Released);
             }
+        }
+    }
+
+    /// The shard stops: what is still held here, if only for a consumer that is gone, is released.
+    pub fn close(&mut self) {
+        self.lost(u64::MAX);
+        for entry in self.publishing.take().into_iter().flat_map(|group| group.entries) {
+            self.settle(entry.job, Settlement::Release, Settled::Released);
         }
     }
 }

@@ -108,7 +108,7 @@ impl Reading {
                     field::find(body, content_type, &names).into_iter().collect();
                 values.map(|values| values.join("\0").into_bytes())
             }
-            IdSource::Hash => Some(Vec::new()),
+            IdSource::Hash => Some(blake3::hash(&message.body).as_bytes().to_vec()),
             IdSource::None => None,
         }
     }

@@ -42,9 +42,18 @@ pub struct Done {
     pub fates: Vec<Fate>,
 }
 
+/// A broker that is published to.
+#[derive(Clone)]
+pub struct Target {
+    /// The broker.
+    pub broker: Arc<dyn Broker>,
+    /// Told when something that should be there may not be.
+    pub doubt: mpsc::Sender<()>,
+}
+
 /// Publishes for one lane.
 pub struct Publishing {
-    brokers: Arc<[Arc<dyn Broker>]>,
+    brokers: Arc<[Target]>,
     publishers: Vec<Option<Box<dyn Publisher>>>,
     metrics: PipelineMetrics,
     abandon: CancellationToken,
@@ -54,7 +63,7 @@ impl Publishing {
     /// A publisher to those brokers that gives up when told to abandon.
     #[must_use]
     pub fn new(
-        brokers: Arc<[Arc<dyn Broker>]>,
+        brokers: Arc<[Target]>,
         metrics: PipelineMetrics,
         abandon: CancellationToken,
     ) -> Self {
@@ -129,25 +138,28 @@ impl Publishing {
 
     /// Publishes what has no fate yet. What is still in the way, if anything.
     async fn round(&mut self, items: &[Planned], fates: &mut [Option<Fate>]) -> Option<String> {
-        let mut trouble = None;
+        let mut troubles = None;
         for broker in 0..self.brokers.len() {
             let waiting: Vec<usize> = (0..items.len())
                 .filter(|&at| fates[at].is_none() && items[at].broker == broker)
                 .collect();
+            let mut trouble = None;
             for chunk in waiting.chunks(PUBLISH_GROUP_MESSAGES) {
                 let started = Instant::now();
                 let abandon = self.abandon.clone();
                 let sent = tokio::select! {
-                    sent = self.send(broker, items, chunk) => sent,
+                    // First, so that nothing overtakes what was given up before it.
+                    biased;
                     () = abandon.cancelled() => {
                         self.publishers[broker] = None;
                         return Some("abandoned".to_owned());
                     }
+                    sent = self.send(broker, items, chunk) => sent,
                 };
                 match sent {
                     Err(error) => {
+                        self.doubt(broker);
                         trouble = Some(error.to_string());
-                        break;
                     }
                     Ok(outcomes) => {
                         self.metrics.published(chunk.len(), started.elapsed());
@@ -159,9 +171,14 @@ impl Publishing {
                         }
                     }
                 }
+                if trouble.is_some() {
+                    // What follows must not overtake what has to be sent again.
+                    break;
+                }
             }
+            troubles = troubles.or(trouble);
         }
-        trouble
+        troubles
     }
 
     async fn send(
@@ -172,10 +189,16 @@ impl Publishing {
     ) -> Result<Vec<Published>, BrokerError> {
         let publisher = match &mut self.publishers[broker] {
             Some(publisher) => publisher,
-            none => none.insert(self.brokers[broker].publisher().await?),
+            none => none.insert(self.brokers[broker].broker.publisher().await?),
         };
         let group: Vec<Outgoing> = which.iter().map(|&at| items[at].message.clone()).collect();
         Ok(publisher.publish(&group).await)
+    }
+
+    /// Has somebody look whether all that should be there is.
+    fn doubt(&self, broker: usize) {
+        // One doubt that waits is as good as two.
+        let _ = self.brokers[broker].doubt.try_send(());
     }
 
     /// The fate that an outcome means, or why the message must be published again.
@@ -201,10 +224,12 @@ impl Publishing {
             (Published::Impossible(text), _) => Ok(Fate::Impossible(failure("too_large", text))),
             (Published::Unroutable, _) => {
                 self.metrics.publish_refused("unroutable_copy");
+                self.doubt(item.broker);
                 Err(format!("'{}' routes copies nowhere", item.message.routing_key))
             }
             (Published::NoTarget(text), _) => {
                 self.metrics.publish_refused("no_target");
+                self.doubt(item.broker);
                 Err(text)
             }
             (Published::Refused(text), _) => {

@@ -112,7 +112,10 @@ impl Worker {
             Event::Published(lane, done) => self.lanes[lane].published(done),
             Event::Lost(lane, consumer) => self.lanes[lane].lost(consumer),
             Event::Ping(answer) => drop(answer.send(())),
-            Event::Stop => self.stopped = true,
+            Event::Stop => {
+                self.lanes.iter_mut().for_each(Lane::close);
+                self.stopped = true;
+            }
         }
     }
 }

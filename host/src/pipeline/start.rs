@@ -13,7 +13,7 @@ use super::journal::Journal;
 use super::judge::{Policy, Terminal};
 use super::lane::Lane;
 use super::prepare::Reading;
-use super::publishing::Publishing;
+use super::publishing::{Publishing, Target};
 use super::shape::Shape;
 use super::shard::{Event, Shard};
 use super::stages::Stage;
@@ -66,7 +66,7 @@ impl Pipelines {
     pub fn start(setup: &Setup<'_>) -> Result<Self, StartError> {
         let config = setup.config;
         let abandon = CancellationToken::new();
-        let brokers: Arc<[Arc<dyn Broker>]> = setup.brokers.values().cloned().collect();
+        let targets: Arc<[Target]> = targets(setup);
         let plugins: Vec<Arc<Plugin>> = setup.plugins.values().cloned().collect();
         let shapes = config
             .pipelines
@@ -83,7 +83,7 @@ impl Pipelines {
             let lanes = shapes.iter().enumerate().map(|(lane, shape)| {
                 let (groups, requests) = mpsc::channel(1);
                 let task =
-                    Publishing::new(Arc::clone(&brokers), shape.metrics.clone(), abandon.clone());
+                    Publishing::new(Arc::clone(&targets), shape.metrics.clone(), abandon.clone());
                 publishing.push(tokio::spawn(task.run(lane, requests, events.clone())));
                 Lane::new(Arc::clone(shape), groups)
             });
@@ -103,6 +103,16 @@ impl Pipelines {
         let tasks = Mutex::new(Tasks { intakes, shards, publishing });
         Ok(Self { lanes, shards: inboxes, abandon, tasks })
     }
+}
+
+fn targets(setup: &Setup<'_>) -> Arc<[Target]> {
+    let target = |(name, broker): (&String, &Arc<dyn Broker>)| {
+        let watched = setup.readiness.get(name).map(|readiness| readiness.doubt.clone());
+        // Nobody listens for doubts about a broker that nobody watches.
+        let doubt = watched.unwrap_or_else(|| mpsc::channel(1).0);
+        Target { broker: Arc::clone(broker), doubt }
+    };
+    setup.brokers.iter().map(target).collect()
 }
 
 fn shard_count(config: &Config) -> usize {

@@ -170,8 +170,10 @@ async fn a_retry_copy_comes_back_as_its_original() {
     let mut original = job.message.clone();
     original.properties.delivery_mode = Some(2);
     headers::strip_own(&mut original.properties.headers);
-    headers::strip_broker(&mut original.properties.headers);
-    assert_eq!(back, original);
+    for message in [&mut original, &mut back] {
+        message.properties.headers.0.sort_by(|(a, _), (b, _)| a.cmp(b));
+    }
+    assert_eq!(back, original, "with the deaths that it had before the first attempt");
 }
 
 #[tokio::test]

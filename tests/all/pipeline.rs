@@ -1,0 +1,11 @@
+//! The pipeline's promises on the embedded broker: the real host, real shards, a plugin that does what
+//! its messages say, and every fault that the broker can be told to have.
+
+mod duplicates;
+mod faults;
+mod poison;
+mod reading;
+mod rewind;
+mod stopping;
+mod verdicts;
+mod world;

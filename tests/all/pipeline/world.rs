@@ -1,0 +1,259 @@
+//! What these tests work with: a host on an embedded broker, one pipeline over the counting plugin
+//! unless a test says otherwise, and short words for publishing, waiting and looking.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use sluicegate::broker::embedded::Embedded;
+use sluicegate::broker::{Broker, Outgoing, Published};
+use sluicegate::config;
+use sluicegate::message::{Message, Properties, Table};
+use sluicegate::service::{Service, Stopped};
+use sluicegate::telemetry::{PipelineSnapshot, Telemetry};
+use sluicegate_tests::guests;
+use tempfile::TempDir;
+
+/// How long any test waits for anything. Generous: a busy machine is no failure.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// Exchanges `in`, `out`, and `void` without a queue; queues `work`, `sink`, `dead`.
+pub(super) const TOPOLOGY: &str = r##"
+broker.main.url = "embedded:"
+exchange = [
+  { name = "in", kind = "topic" },
+  { name = "out", kind = "topic" },
+  { name = "void", kind = "fanout" },
+]
+"##;
+
+/// The queue `work`, whose failures go to `dead`.
+pub(super) const WORK: &str = r##"
+[[queue]]
+name = "work"
+max_priority = 9
+bind = [{ exchange = "in", key = "#" }]
+dead_letter = { exchange = "dead", queue = "dead" }
+"##;
+
+/// The queue `sink`, which takes what goes to `out`.
+pub(super) const SINK: &str = r##"
+[[queue]]
+name = "sink"
+bind = [{ exchange = "out", key = "#" }]
+"##;
+
+/// The pipeline `main`: counts, tells, obeys.
+pub(super) const MAIN: &str = r##"
+[[plugin]]
+name = "ledger"
+file = "ledger.wasm"
+limits = { call = "2s" }
+
+[[pipeline]]
+name = "main"
+queue = "work"
+key = { header = "key" }
+stages = ["ledger"]
+retry = { max_attempts = 3, rungs = ["20ms", "40ms"] }
+outputs.out = { exchange = "out" }
+outputs.void = { exchange = "void" }
+"##;
+
+/// A running host and its broker.
+pub(super) struct World {
+    pub(super) broker: Arc<Embedded>,
+    service: Option<Service>,
+    folder: TempDir,
+}
+
+/// What a test publishes.
+pub(super) struct Order {
+    pub(super) body: Value,
+    pub(super) routing_key: String,
+    pub(super) properties: Properties,
+}
+
+/// An order with that id for that key: `do` is what the plugin is told.
+pub(super) fn order(id: u64, key: &str, what: &str) -> Order {
+    let headers = Table::from_iter((!key.is_empty()).then_some(("key", key)));
+    Order {
+        body: serde_json::json!({ "id": id, "do": what }),
+        routing_key: format!("order.{key}"),
+        properties: Properties {
+            content_type: Some("application/json".to_owned()),
+            message_id: Some(format!("m{id}")),
+            headers,
+            ..Properties::default()
+        },
+    }
+}
+
+/// Awaits something that must come.
+pub(super) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let Ok(done) = tokio::time::timeout(WAIT, future).await else {
+        panic!("waited in vain: {what}")
+    };
+    done
+}
+
+/// Looks until it is so.
+pub(super) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let mut looks = tokio::time::interval(Duration::from_millis(1));
+    within(what, async {
+        while !holds() {
+            looks.tick().await;
+        }
+    })
+    .await;
+}
+
+/// A message's body as JSON.
+pub(super) fn json(message: &Message) -> Value {
+    serde_json::from_slice(&message.body).expect("the body is JSON")
+}
+
+/// That field of each message's body.
+pub(super) fn numbers(messages: &[Message], field: &str) -> Vec<u64> {
+    let number = |message| json(message)[field].as_u64().expect("a number");
+    messages.iter().map(number).collect()
+}
+
+/// How many messages there are of each id.
+pub(super) fn copies(messages: &[Message]) -> BTreeMap<u64, usize> {
+    let mut copies = BTreeMap::new();
+    for id in numbers(messages, "id") {
+        *copies.entry(id).or_default() += 1;
+    }
+    copies
+}
+
+// === impl World ===
+
+impl World {
+    /// A host with the usual topology and pipeline.
+    pub(super) async fn usual() -> Self {
+        Self::start(&[WORK, SINK, MAIN]).await
+    }
+
+    /// A host with the usual exchanges and these parts of a config.
+    pub(super) async fn start(parts: &[&str]) -> Self {
+        Self::on(Embedded::new(), parts).await
+    }
+
+    /// The same on a broker that is already there.
+    pub(super) async fn on(broker: Arc<Embedded>, parts: &[&str]) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        std::fs::write(folder.path().join("ledger.wasm"), guests::LEDGER).expect("the guest");
+        std::fs::write(folder.path().join("hostile.wasm"), guests::HOSTILE).expect("the guest");
+        let text = format!("{TOPOLOGY}\n{}", parts.join("\n"));
+        let parsed = config::parse(&text, &folder.path().join("test.toml"));
+        let (mut config, _) = parsed.unwrap_or_else(|problems| panic!("{problems:#?}"));
+        config.service.state_dir = folder.path().to_owned();
+        config.service.cache_dir = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins"));
+        config.service.shards = 2;
+        let brokers = BTreeMap::from([("main".to_owned(), Arc::clone(&broker) as Arc<dyn Broker>)]);
+        let service = Service::start_on(config, Telemetry::new(), brokers).await;
+        let world = Self { broker, service: Some(service.expect("the host starts")), folder };
+        until("the host is ready", || world.service().status().readiness.ready).await;
+        world
+    }
+
+    fn service(&self) -> &Service {
+        self.service.as_ref().expect("the host runs")
+    }
+
+    /// Publishes to the exchange `in`.
+    pub(super) async fn publish(&self, orders: impl IntoIterator<Item = Order>) {
+        let outgoing = |order: Order| Outgoing {
+            exchange: "in".to_owned(),
+            routing_key: order.routing_key,
+            properties: order.properties,
+            body: order.body.to_string().into(),
+        };
+        self.publish_raw(orders.into_iter().map(outgoing).collect()).await;
+    }
+
+    /// Publishes what must be confirmed.
+    pub(super) async fn publish_raw(&self, group: Vec<Outgoing>) {
+        let mut publisher = self.broker.publisher().await.expect("a publisher");
+        for outcome in publisher.publish(&group).await {
+            assert_eq!(outcome, Published::Confirmed);
+        }
+    }
+
+    /// The figures of `main`.
+    pub(super) fn figures(&self) -> PipelineSnapshot {
+        self.figures_of("main")
+    }
+
+    /// The figures of that pipeline.
+    pub(super) fn figures_of(&self, name: &str) -> PipelineSnapshot {
+        let all = self.service().telemetry().snapshot();
+        all.into_iter().find(|figures| figures.name == name).expect("a pipeline of that name")
+    }
+
+    /// Tells the host something.
+    pub(super) fn control(&self, command: sluicegate::admin::Command) {
+        self.service().host().control(command).expect("the host obeys");
+    }
+
+    /// How `main` is doing.
+    pub(super) fn state(&self) -> sluicegate::admin::PipelineState {
+        self.service().status().pipelines[0].state
+    }
+
+    /// Waits until that queue is empty and nothing of it is unsettled.
+    pub(super) async fn settled(&self, queue: &str) {
+        let what = format!("everything in '{queue}' is settled");
+        until(&what, || self.broker.queue_depth(queue) == (0, 0)).await;
+    }
+
+    /// Takes so many messages out of a queue, as they come.
+    pub(super) async fn take(&self, queue: &str, count: usize) -> Vec<Message> {
+        let mut taken = Vec::new();
+        until(&format!("{count} messages in '{queue}'"), || {
+            while taken.len() < count
+                && let Some(message) = self.broker.get(queue)
+            {
+                taken.push(message);
+            }
+            taken.len() == count
+        })
+        .await;
+        taken
+    }
+
+    /// Takes what is in a queue now.
+    pub(super) fn rest(&self, queue: &str) -> Vec<Message> {
+        std::iter::from_fn(|| self.broker.get(queue)).collect()
+    }
+
+    /// What the failure reports there are say.
+    pub(super) fn reports(&self) -> Vec<Value> {
+        self.rest("sluicegate.failures").iter().map(json).collect()
+    }
+
+    /// Where reports are kept that no broker took.
+    pub(super) fn journal(&self) -> Vec<Value> {
+        let path: PathBuf = self.folder.path().join(sluicegate::limits::JOURNAL_FILE);
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).expect("a report a line")).collect()
+    }
+
+    /// Stops the host and says how it went; no receipt may have been forgotten.
+    pub(super) async fn stop(&mut self, grace: Duration) -> Stopped {
+        let service = self.service.take().expect("the host runs");
+        let stopped = within("the host stops", service.stop(grace)).await;
+        assert_eq!(self.broker.receipts_dropped(), 0, "every receipt is settled");
+        stopped
+    }
+
+    /// Stops a host that has nothing left to do.
+    pub(super) async fn end(mut self) {
+        assert!(!self.stop(WAIT).await.forced);
+    }
+}
