@@ -78,6 +78,11 @@ pub type Map<K, V> = HashMap<K, V, FixedHash>;
 /// The hasher of [`Map`].
 pub type FixedHash = BuildHasherDefault<DefaultHasher>;
 
+/// The guide's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/plugins.md")]
+struct Guide;
+
 /// Makes a type that implements [`Plugin`] the plugin of this crate. Once per crate.
 #[macro_export]
 macro_rules! export {

@@ -11,6 +11,7 @@ mod amqp;
 mod config;
 mod contract;
 mod demo;
+mod docs;
 mod guests;
 mod pipeline;
 mod publish;

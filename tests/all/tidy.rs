@@ -1,6 +1,6 @@
 //! The house's own rules, held against every file. A test fails with all violations at once.
 
-mod source;
+pub(crate) mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 
