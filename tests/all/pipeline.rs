@@ -6,6 +6,7 @@ mod faults;
 mod poison;
 mod reading;
 mod rewind;
+mod schedule;
 mod stopping;
 mod verdicts;
 mod world;
