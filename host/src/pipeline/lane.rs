@@ -21,12 +21,11 @@ use self::group::{End, Entry, Group};
 use super::address::Planned;
 use super::backlog::Backlog;
 use super::identity::{Seen, Window};
-use super::instances::{Instances, Stages};
 use super::job::Job;
 use super::judge::{Sentence, Terminal, judge};
 use super::publishing::{Done, Fate};
 use super::shape::Shape;
-use super::stages::{self, Outcome, Run, Setting};
+use super::stages::{self, Call, Outcome, Run, Setting};
 use crate::broker::Settlement;
 use crate::config::BatchLimits;
 use crate::limits::{READY_BATCHES_MAX, STATE_KEYS};
@@ -73,9 +72,13 @@ impl Lane {
         !self.backlog.is_empty() && self.ready.len() < READY_BATCHES_MAX
     }
 
-    /// Runs one batch. Whether there was one.
-    pub fn work(&mut self, instances: &mut Instances, now_us: u64) -> bool {
-        let fitting = instances.batch_messages(&self.shape.plugins);
+    /// What it is made after.
+    pub fn shape(&self) -> &Arc<Shape> {
+        &self.shape
+    }
+
+    /// Runs one batch of at most `fitting` messages. Whether there was one.
+    pub fn work(&mut self, call: &mut dyn Call, fitting: usize, now_us: u64) -> bool {
         let limits =
             BatchLimits { messages: self.shape.batch.messages.min(fitting), ..self.shape.batch };
         let (window, running) = (&self.window, &mut self.running);
@@ -107,7 +110,7 @@ impl Lane {
         }
         if !taken.is_empty() {
             self.bound_keys(&mut taken);
-            let run = self.run(instances, &taken, now_us);
+            let run = self.run(call, &taken, now_us);
             let group = self.group(taken, run, now_us / 1_000_000);
             self.ready.push_back(group);
             self.dispatch();
@@ -134,7 +137,7 @@ impl Lane {
         }
     }
 
-    fn run(&self, instances: &mut Instances, jobs: &[Job], now_us: u64) -> Run {
+    fn run(&self, call: &mut dyn Call, jobs: &[Job], now_us: u64) -> Run {
         let shape = &*self.shape;
         let view = |key: &str, stage: usize| {
             let newest_first = self.ready.iter().rev().chain(&self.publishing);
@@ -144,10 +147,9 @@ impl Lane {
                 .or_else(|| self.store.get(key, stage))
                 .cloned()
         };
-        let mut calls = Stages { instances, plugins: &shape.plugins, metrics: &shape.metrics };
         let resolve = |output: &str| shape.addresses.resolve(output);
         let setting = Setting { stages: &shape.stages, view: &view, resolve: &resolve, now_us };
-        let run = stages::run(&setting, &mut calls, jobs);
+        let run = stages::run(&setting, call, jobs);
         if run.rewound > 0 {
             shape.metrics.rewound(run.rewound);
         }
@@ -389,3 +391,6 @@ impl Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

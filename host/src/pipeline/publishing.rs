@@ -254,3 +254,6 @@ fn failure(code: &str, text: String) -> Failure {
         retry_after: None::<Duration>,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::instances::Instances;
+use super::instances::{Instances, Stages};
 use super::job::Job;
 use super::lane::Lane;
 use super::publishing::Done;
@@ -92,9 +92,7 @@ impl Worker {
             }
             let mut worked = false;
             for lane in 0..self.lanes.len() {
-                if self.lanes[lane].has_work() {
-                    worked |= self.lanes[lane].work(&mut self.instances, super::unix_us());
-                }
+                worked |= self.work(lane);
             }
             if !worked && !self.stopped && self.lanes.iter().any(Lane::has_work) {
                 // What waits must wait for what is being published: a duplicate for its twin.
@@ -104,6 +102,19 @@ impl Worker {
                 }
             }
         }
+    }
+
+    fn work(&mut self, lane: usize) -> bool {
+        let lane = &mut self.lanes[lane];
+        if !lane.has_work() {
+            return false;
+        }
+        let shape = Arc::clone(lane.shape());
+        let plugins = &shape.plugins;
+        let fitting = self.instances.batch_messages(plugins);
+        let instances = &mut self.instances;
+        let mut stages = Stages { instances, plugins, metrics: &shape.metrics };
+        lane.work(&mut stages, fitting, super::unix_us())
     }
 
     fn take(&mut self, event: Event) {

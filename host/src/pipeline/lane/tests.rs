@@ -1,0 +1,313 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::broker::{Receipt, Settler};
+use crate::config::{IdWindow, Output, Unroutable};
+use crate::message::Properties;
+use crate::pipeline::address::{Addresses, OutputTarget, Role};
+use crate::pipeline::fixture::{self, Settled as Ledger};
+use crate::pipeline::flight::InFlight;
+use crate::pipeline::identity::Identity;
+use crate::pipeline::journal::Journal;
+use crate::pipeline::judge::Policy;
+use crate::pipeline::stages::Stage;
+use crate::plugin::{Batch, CallError, Decisions, StateChange};
+use crate::telemetry::Telemetry;
+use crate::verdict::{Decision, Emission, Verdict};
+
+/// Counts per key and emits the count; rejects a body `reject`.
+#[derive(Default)]
+struct Counter {
+    ran: Vec<String>,
+}
+
+impl Call for Counter {
+    fn call(&mut self, _: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
+        let count = |bytes: &[u8]| std::str::from_utf8(bytes).unwrap().parse::<u64>().unwrap();
+        let mut counts: Vec<u64> =
+            batch.states.iter().map(|slot| slot.bytes.as_deref().map_or(0, count)).collect();
+        let messages = batch.messages.iter().map(|message| {
+            let text = String::from_utf8(message.body.to_vec()).unwrap();
+            self.ran.push(text.clone());
+            if text == "reject" {
+                let verdict = Verdict::Reject { code: "no".to_owned(), text };
+                return Decision { verdict, emissions: Vec::new() };
+            }
+            let n = message.slot.map_or(0, |slot| {
+                counts[slot as usize] += 1;
+                counts[slot as usize]
+            });
+            let emission = Emission {
+                output: "out".to_owned(),
+                routing_key: None,
+                properties: Properties::default(),
+                body: Some(Bytes::from(format!("{text}={n}"))),
+            };
+            Decision { verdict: Verdict::Done, emissions: vec![emission] }
+        });
+        let messages = messages.collect();
+        let states = counts.iter().map(|n| StateChange::Set(Bytes::from(n.to_string())));
+        Ok(Decisions { messages, states: states.collect() })
+    }
+}
+
+/// A lane whose publisher is the test.
+struct Bench {
+    lane: Lane,
+    groups: mpsc::Receiver<Vec<Planned>>,
+    counter: Counter,
+    settled: Arc<Ledger>,
+    folder: tempfile::TempDir,
+    tags: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let output = Output {
+            broker: "main".to_owned(),
+            exchange: "out".to_owned(),
+            routing_key: None,
+            unroutable: Unroutable::Fail,
+        };
+        let shape = Shape {
+            index: 0,
+            name: "p".to_owned(),
+            stages: vec![Stage {
+                plugin: "counter".to_owned(),
+                digest: "d".to_owned(),
+                when: None,
+                stateful: true,
+                first_generation: 0,
+            }],
+            plugins: vec![0],
+            policy: Policy {
+                attempts: BTreeMap::new(),
+                rungs: Vec::new(),
+                terminal: Terminal::Nack,
+            },
+            addresses: Addresses {
+                pipeline: "p".to_owned(),
+                queue: "work".to_owned(),
+                broker: 0,
+                outputs: vec![OutputTarget { name: "out".to_owned(), broker: 0, output }],
+                key_header: None,
+                failures: "failures".to_owned(),
+                host: "h".to_owned(),
+            },
+            batch: BatchLimits { messages: 100, bytes: 1 << 20 },
+            id_window: IdWindow { age: Duration::from_secs(600), entries: 100 },
+            in_flight: Arc::new(InFlight::default()),
+            metrics: Telemetry::new().pipeline("p"),
+            journal: Arc::new(Journal::new(folder.path())),
+        };
+        let (publisher, groups) = mpsc::channel(1);
+        let lane = Lane::new(Arc::new(shape), publisher);
+        let settled = Arc::new(Ledger(Mutex::default()));
+        Self { lane, groups, counter: Counter::default(), settled, folder, tags: 0 }
+    }
+
+    /// A message arrives; its tag.
+    fn arrives(&mut self, consumer: u64, key: &str, body: &str) -> u64 {
+        self.tags += 1;
+        let mut job = fixture::job(key, 0, body);
+        let id = format!("{key}/{body}");
+        job.identity = Some(Identity::new(id.as_bytes(), body.as_bytes(), 1));
+        job.seed = job.identity.unwrap().whole;
+        job.consumer = consumer;
+        job.receipt = Receipt::new(Arc::clone(&self.settled) as Arc<dyn Settler>, self.tags);
+        self.lane.shape.in_flight.entered(&self.lane.shape.metrics);
+        self.lane.arrived(job);
+        self.tags
+    }
+
+    fn work(&mut self) {
+        assert!(self.lane.work(&mut self.counter, usize::MAX, 1_000_000));
+    }
+
+    /// What the publisher was handed last.
+    fn handed(&mut self) -> Vec<Planned> {
+        self.groups.try_recv().expect("a group is handed over")
+    }
+
+    fn is_idle(&mut self) -> bool {
+        self.groups.try_recv().is_err()
+    }
+
+    /// The publisher answers; what isn't said is safe.
+    fn answers(&mut self, items: Vec<Planned>, fate: impl Fn(&str) -> Fate) {
+        let fates = items.iter().map(|item| fate(&body(item))).collect();
+        self.lane.published(Done { items, fates });
+    }
+
+    fn settled(&self) -> Vec<(u64, Settlement)> {
+        std::mem::take(&mut self.settled.0.lock().unwrap())
+    }
+
+    fn held(&self) -> usize {
+        self.lane.shape.in_flight.held()
+    }
+}
+
+fn body(item: &Planned) -> String {
+    match item.role {
+        Role::Report => "report".to_owned(),
+        _ => String::from_utf8(item.message.body.to_vec()).unwrap(),
+    }
+}
+
+fn bodies(items: &[Planned]) -> Vec<String> {
+    items.iter().map(body).collect()
+}
+
+fn impossible() -> Fate {
+    Fate::Impossible(Failure {
+        class: FailureClass::Publish,
+        code: "unroutable".to_owned(),
+        text: String::new(),
+        stage: None,
+        backtrace: Vec::new(),
+        retry_after: None,
+    })
+}
+
+#[tokio::test]
+async fn what_ran_is_settled_when_its_group_is_safe_and_not_before() {
+    let mut bench = Bench::new();
+    let tags = [bench.arrives(1, "a", "x"), bench.arrives(1, "a", "reject")];
+    bench.work();
+    let items = bench.handed();
+    assert_eq!(bodies(&items), ["x=1", "report"]);
+    assert!(bench.settled().is_empty());
+    assert_eq!(bench.held(), 2);
+    bench.answers(items, |_| Fate::Safe);
+    assert_eq!(bench.settled(), [(tags[0], Settlement::Ack), (tags[1], Settlement::DeadLetter)]);
+    assert_eq!(bench.held(), 0);
+}
+
+#[tokio::test]
+async fn batches_that_ran_meanwhile_are_published_as_one_group() {
+    let mut bench = Bench::new();
+    bench.arrives(1, "a", "x");
+    bench.work();
+    let first = bench.handed();
+    for text in ["y", "z"] {
+        bench.arrives(1, "a", text);
+        bench.work();
+    }
+    assert!(bench.is_idle(), "one group at a time");
+    bench.answers(first, |_| Fate::Safe);
+    let second = bench.handed();
+    assert_eq!(bodies(&second), ["y=2", "z=3"], "each on what ran before it, published or not");
+    bench.answers(second, |_| Fate::Safe);
+    assert_eq!(bench.held(), 0);
+}
+
+#[tokio::test]
+async fn an_output_that_can_never_be_published_rewinds_its_key_through_all_that_ran() {
+    let mut bench = Bench::new();
+    let tags: Vec<u64> =
+        ["a1", "a2", "a3", "b1"].map(|text| bench.arrives(1, &text[..1], text)).into();
+    bench.work();
+    let first = bench.handed();
+    let later = bench.arrives(1, "a", "a4");
+    bench.work();
+    let waiting = bench.arrives(1, "a", "a5");
+    bench.answers(first, |body| if body == "a2=2" { impossible() } else { Fate::Safe });
+    assert_eq!(bench.settled(), [(tags[3], Settlement::Ack)], "the other key goes on");
+
+    let report = bench.handed();
+    assert_eq!(bodies(&report), ["report"], "later results of the key are withdrawn");
+    bench.answers(report, |_| Fate::Safe);
+    assert_eq!(bench.settled(), [(tags[1], Settlement::DeadLetter)]);
+
+    bench.counter.ran.clear();
+    bench.work();
+    assert_eq!(bench.counter.ran, ["a1", "a3", "a4", "a5"], "in order, without the failed one");
+    let again = bench.handed();
+    assert_eq!(bodies(&again), ["a3=2", "a4=3", "a5=4"], "a1=1 is out already");
+    bench.answers(again, |_| Fate::Safe);
+    let acked: Vec<_> = [tags[0], tags[2], later, waiting].map(|t| (t, Settlement::Ack)).into();
+    assert_eq!(bench.settled(), acked);
+    assert_eq!(bench.held(), 0);
+}
+
+#[tokio::test]
+async fn a_lost_consumer_takes_back_all_but_what_is_being_published() {
+    let mut bench = Bench::new();
+    let publishing = bench.arrives(1, "a", "x");
+    bench.work();
+    let items = bench.handed();
+    let ran = bench.arrives(1, "a", "y");
+    bench.work();
+    let waiting = bench.arrives(1, "a", "z");
+    bench.lane.lost(1);
+    let released: Vec<_> = [waiting, ran].map(|tag| (tag, Settlement::Release)).into();
+    assert_eq!(bench.settled(), released);
+
+    // The broker delivers all three again.
+    let twins = ["x", "y", "z"].map(|text| bench.arrives(2, "a", text));
+    assert!(!bench.lane.work(&mut bench.counter, usize::MAX, 0), "all wait for the first's twin");
+    bench.answers(items, |_| Fate::Safe);
+    assert_eq!(bench.settled(), [(publishing, Settlement::Ack)], "which does nothing: it is stale");
+    bench.counter.ran.clear();
+    bench.work();
+    assert_eq!(bench.settled(), [(twins[0], Settlement::Ack)], "a duplicate: its outputs are safe");
+    assert_eq!(bench.counter.ran, ["y", "z"]);
+    let items = bench.handed();
+    assert_eq!(bodies(&items), ["y=2", "z=3"], "x counted once, what was given up not at all");
+    bench.answers(items, |_| Fate::Safe);
+    assert_eq!(bench.held(), 0);
+}
+
+#[tokio::test]
+async fn what_a_shutdown_gave_up_is_released_and_leaves_no_state() {
+    let mut bench = Bench::new();
+    let tags = [bench.arrives(1, "a", "x"), bench.arrives(1, "b", "y")];
+    bench.work();
+    let items = bench.handed();
+    bench.answers(items, |body| if body == "x=1" { Fate::Abandoned } else { Fate::Safe });
+    assert_eq!(bench.settled(), [(tags[0], Settlement::Release), (tags[1], Settlement::Ack)]);
+    assert_eq!((bench.lane.store.has("a"), bench.lane.store.has("b")), (false, true));
+}
+
+#[tokio::test]
+async fn a_lane_that_closes_releases_whatever_it_holds() {
+    let mut bench = Bench::new();
+    bench.arrives(1, "a", "x");
+    bench.work();
+    bench.arrives(1, "a", "y");
+    bench.work();
+    bench.arrives(2, "a", "z");
+    bench.lane.close();
+    assert!(bench.settled().iter().all(|(_, settlement)| *settlement == Settlement::Release));
+    assert_eq!(bench.held(), 0);
+}
+
+#[tokio::test]
+async fn without_a_publisher_nothing_is_acknowledged() {
+    let mut bench = Bench::new();
+    bench.groups.close();
+    let tag = bench.arrives(1, "a", "x");
+    bench.work();
+    assert_eq!(bench.settled(), [(tag, Settlement::Release)]);
+}
+
+#[tokio::test]
+async fn an_untold_failure_is_kept_on_disk_and_dead_lettered_all_the_same() {
+    let mut bench = Bench::new();
+    let tag = bench.arrives(1, "a", "reject");
+    bench.work();
+    let items = bench.handed();
+    bench.answers(items, |_| Fate::Untold);
+    assert_eq!(bench.settled(), [(tag, Settlement::DeadLetter)]);
+    let journal = bench.folder.path().join(crate::limits::JOURNAL_FILE);
+    let kept = std::fs::read_to_string(journal).unwrap();
+    assert!(kept.contains(r#""code":"no""#), "{kept}");
+}
