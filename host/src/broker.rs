@@ -69,6 +69,8 @@ pub struct LinkState {
     pub consume: bool,
     /// The publishers' connection is open. It opens with the first publisher.
     pub publish: bool,
+    /// One of them broke, and nobody has needed it since.
+    pub broken: bool,
     /// Why the broker takes no publishes now, in its words: an alarm for memory or disk.
     pub blocked: Option<String>,
     /// The last error of connecting; `None` once it succeeded.

@@ -225,6 +225,8 @@ pub const SHARD_EVENTS: usize = 256;
 pub const STATE_KEYS: usize = 1_000_000;
 /// Time to release what is held once a drain has passed its limit.
 pub const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a broker's connections are looked at.
+pub const LINK_LOOK: Duration = Duration::from_secs(1);
 /// How often the shards are asked for a sign of life.
 pub const LIVE_PING: Duration = Duration::from_secs(1);
 /// Without one for so long the process counts as stuck; longer than any call may take.

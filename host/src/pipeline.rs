@@ -131,6 +131,7 @@ impl Pipelines {
             self.abandon.cancel();
             join(&mut tasks.intakes).await;
         }
+        let finished = finished && !self.abandon.is_cancelled();
         self.abandon.cancel();
         for shard in tasks.shards {
             shard.stop().await;

@@ -188,7 +188,7 @@ impl Service {
     }
 }
 
-/// Asks the shards for signs of life until the host stops, and looks at the brokers on the way.
+/// Asks the shards for signs of life until the host stops.
 async fn listen_for_life(inner: Arc<Inner>, stopping: CancellationToken) {
     let mut ticks = tokio::time::interval(LIVE_PING);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -201,7 +201,6 @@ async fn listen_for_life(inner: Arc<Inner>, stopping: CancellationToken) {
             () = stopping.cancelled() => return,
             () = inner.pipelines.ping() => {}
         }
-        inner.measure_brokers();
         inner.last_pong_ms.store(inner.elapsed_ms(), Ordering::Release);
         inner.pongs.fetch_add(1, Ordering::AcqRel);
     }
@@ -212,14 +211,6 @@ async fn listen_for_life(inner: Arc<Inner>, stopping: CancellationToken) {
 impl Inner {
     fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn measure_brokers(&self) {
-        for (name, broker) in &self.brokers {
-            let (metrics, link) = (self.telemetry.broker(name), broker.link());
-            metrics.blocked(link.blocked.is_some());
-            metrics.receipts_dropped(link.receipts_dropped);
-        }
     }
 
     fn broker_status(&self, name: &str) -> admin::BrokerStatus {

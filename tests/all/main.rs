@@ -17,4 +17,5 @@ mod pipeline;
 mod publish;
 mod rabbit;
 mod tidy;
+mod service;
 mod topology;

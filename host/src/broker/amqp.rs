@@ -135,6 +135,7 @@ impl Broker for AmqpBroker {
         LinkState {
             consume: self.consume.is_connected(),
             publish: self.publish.is_connected(),
+            broken: self.consume.is_broken() || self.publish.is_broken(),
             blocked: self.publish.blocked(),
             last_error: self.last_error.get(),
             receipts_dropped: self.dropped.load(Ordering::Relaxed),

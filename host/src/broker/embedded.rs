@@ -190,6 +190,7 @@ impl Broker for Embedded {
         LinkState {
             consume: reached.is_ok(),
             publish: reached.is_ok(),
+            broken: reached.is_err(),
             blocked: None,
             last_error: reached.err().map(|error| error.to_string()),
             receipts_dropped: self.receipts_dropped(),

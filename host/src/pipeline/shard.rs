@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::instances::{Instances, Stages};
 use super::job::Job;
 use super::lane::Lane;
 use super::publishing::Done;
+use crate::limits::RELEASE_TIMEOUT;
 use crate::plugin::Plugin;
 
 /// What a shard is told.
@@ -33,7 +35,9 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Shard {
     events: mpsc::Sender<Event>,
-    thread: Option<JoinHandle<()>>,
+    thread: JoinHandle<()>,
+    /// Ends with the thread.
+    ended: oneshot::Receiver<()>,
 }
 
 impl Shard {
@@ -48,10 +52,12 @@ impl Shard {
         (events, inbox): (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     ) -> std::io::Result<Self> {
         let instances = Instances::new(plugins);
-        let thread = thread::Builder::new()
-            .name(format!("shard-{number}"))
-            .spawn(move || Worker { lanes, instances, inbox, stopped: false }.run())?;
-        Ok(Self { events, thread: Some(thread) })
+        let (running, ended) = oneshot::channel::<()>();
+        let thread = thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
+            let _running = running;
+            Worker { lanes, instances, inbox, stopped: false }.run();
+        })?;
+        Ok(Self { events, thread, ended })
     }
 
     /// Where its events go.
@@ -60,12 +66,22 @@ impl Shard {
         &self.events
     }
 
-    /// Stops it when it has taken what was sent before, and waits for its thread.
-    pub async fn stop(mut self) {
-        // A shard that is gone already has nothing to stop.
-        let _ = self.events.send(Event::Stop).await;
-        let Some(thread) = self.thread.take() else { return };
-        if let Ok(Err(_)) = tokio::task::spawn_blocking(move || thread.join()).await {
+    /// Stops it when it has taken what was sent before, and waits for its thread; not longer than
+    /// [`RELEASE_TIMEOUT`], since a plugin may use all of the time that its limit allows.
+    pub async fn stop(self) {
+        let Self { events, thread, ended } = self;
+        let stopped = async {
+            // A shard that is gone already has nothing to stop, and its end is an error to hear of.
+            let _ = events.send(Event::Stop).await;
+            let _ = ended.await;
+        };
+        if timeout(RELEASE_TIMEOUT, stopped).await.is_err() {
+            tracing::warn!(
+                "a plugin is still running; what it works on goes back with the connection"
+            );
+            return;
+        }
+        if thread.join().is_err() {
             tracing::error!("a shard's thread panicked; its messages were released");
         }
     }

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
 
-use crate::broker::{Broker, Server};
+use crate::broker::{Broker, LinkState, Server};
 use crate::config::{self, Config};
+use crate::limits::LINK_LOOK;
 use crate::pipeline::{Backoff, Readiness};
 use crate::telemetry::{BrokerMetrics, Telemetry};
 use crate::topology::{self, Plan};
@@ -80,7 +82,7 @@ impl Supervisor {
                     );
                     self.state.send_replace(State { server: Some(server), trouble: None });
                     drop(self.ready.send_replace(Ok(())));
-                    if self.doubts.recv().await.is_none() {
+                    if !self.doubted().await {
                         return;
                     }
                     self.tell("looking whether everything is still there".to_owned());
@@ -94,6 +96,34 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// Waits until a pipeline doubts, or a connection was lost that pipelines may not be using now;
+    /// false where nobody is left to doubt.
+    async fn doubted(&mut self) -> bool {
+        let mut broken = self.broker.link().broken;
+        let mut ticks = tokio::time::interval(LINK_LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                doubt = self.doubts.recv() => {
+                    self.measure(&self.broker.link());
+                    return doubt.is_some();
+                }
+                _ = ticks.tick() => {}
+            }
+            let now = self.broker.link();
+            self.measure(&now);
+            if now.broken && !broken {
+                return true;
+            }
+            broken = now.broken;
+        }
+    }
+
+    fn measure(&self, link: &LinkState) {
+        self.metrics.blocked(link.blocked.is_some());
+        self.metrics.receipts_dropped(link.receipts_dropped);
     }
 
     fn tell(&self, trouble: String) {

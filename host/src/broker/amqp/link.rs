@@ -92,6 +92,11 @@ impl Link {
         self.open().is_some()
     }
 
+    /// Whether its connection broke and wasn't opened again.
+    pub(super) fn is_broken(&self) -> bool {
+        self.current().as_ref().is_some_and(|c| !c.status().connected())
+    }
+
     /// Why the broker takes no publishes now.
     pub(super) fn blocked(&self) -> Option<String> {
         let connection = self.open()?;

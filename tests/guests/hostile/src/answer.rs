@@ -54,6 +54,19 @@ impl Answer {
         self.emissions.push(words);
     }
 
+    /// Asks for a retry, and says which attempt this was, when, and what it saw of exchange, routing
+    /// key and properties.
+    pub fn retry(&mut self, at: u32, attempt: u32, now_us: u64, seen: [&[u8]; 3]) {
+        let [exchange, key] = [seen[0], seen[1]].map(String::from_utf8_lossy);
+        let properties: String = seen[2].iter().map(|byte| format!("{byte:02x}")).collect();
+        self.verdicts[at as usize] = [4, self.reasons.len() as u32];
+        self.reasons.push(Reason {
+            code: "told_to".to_owned(),
+            text: format!("{attempt} {now_us} {exchange} {key} {properties}"),
+            after_ms: None,
+        });
+    }
+
     /// Makes the key's state one byte longer.
     pub fn count(&mut self, at: u32, slot: u32, batch: &Batch) {
         let record = &batch.index[(16 + self.messages * 16 + slot * 4) as usize..];

@@ -29,6 +29,13 @@ pub fn run(command: &str) {
     }
 }
 
+/// Takes about a millisecond of a processor.
+pub fn work() {
+    for n in 0..1_000_000 {
+        black_box(n);
+    }
+}
+
 /// Eats memory until there is none.
 fn hog() -> ! {
     let mut eaten = Vec::new();

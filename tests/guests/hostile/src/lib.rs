@@ -55,6 +55,14 @@ impl Guest for Hostile {
                 "echo" => answer.echo(at, span(2), span(4), span(8)),
                 "look" => answer.next(at, attack::look(batch.now_us).as_bytes()),
                 "count" => answer.count(at, record[10], &batch),
+                "retry" => {
+                    let seen = [span(2), span(4), span(8)];
+                    answer.retry(at, record[11], batch.now_us, seen);
+                }
+                slow if slow.starts_with("slow") => {
+                    attack::work();
+                    answer.echo(at, span(2), span(4), span(8));
+                }
                 command => {
                     sluicegate::plugin::log::write(
                         sluicegate::plugin::log::Level::Debug,

@@ -1,0 +1,17 @@
+//! The host as a whole: the real binary as a child process, on a real RabbitMQ.
+//!
+//! Each test has objects of its own names, or a node of its own, and looks at both ends from outside:
+//! plain lapin on the broker, HTTP and the control socket on the host.
+
+mod brokers;
+mod crashes;
+mod exchanges;
+mod hostile;
+mod priorities;
+mod process;
+mod properties;
+mod readings;
+mod refusals;
+mod retries;
+mod signals;
+mod traffic;

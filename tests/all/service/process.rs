@@ -1,0 +1,265 @@
+//! A host's folder, and the process that runs on it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The host's own binary, built by cargo with these tests.
+const BINARY: &str = env!("CARGO_BIN_EXE_sluicegate-under-test");
+/// How long anything may take that is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is looked at meanwhile.
+const POLL: Duration = Duration::from_millis(20);
+
+/// A folder with a config, where hosts run one after another, or side by side.
+pub(super) struct Site {
+    folder: TempDir,
+}
+
+/// A running host; killed when dropped.
+pub(super) struct Host {
+    child: Child,
+    log: Arc<Log>,
+}
+
+#[derive(Default)]
+struct Log {
+    text: Mutex<Told>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Told {
+    text: String,
+    ended: bool,
+}
+
+/// Waits, boundedly, until it holds.
+pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        thread::sleep(POLL);
+    }
+}
+
+/// What the binary says to those words.
+pub(super) fn sluicegate(words: &[&str]) -> Output {
+    Command::new(BINARY).args(words).stdin(Stdio::null()).output().unwrap()
+}
+
+// === impl Site ===
+
+impl Site {
+    /// A folder with that config; the service's own settings are seen to.
+    pub(super) fn new(config: &str) -> Self {
+        Self::with(config, "")
+    }
+
+    /// The same with more settings of `[service]`.
+    pub(super) fn with(config: &str, service: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+        let http = if service.contains("http =") { "" } else { "http = \"127.0.0.1:0\"" };
+        let text = format!(
+            "{config}\n[service]\n{http}\nsocket = \"control.sock\"\nstate_dir = \"state\"\n\
+             cache_dir = {cache:?}\nshards = 2\n{service}\n"
+        );
+        let site = Self { folder };
+        site.write("sluicegate.toml", text.as_bytes());
+        site
+    }
+
+    /// Puts a file there.
+    pub(super) fn write(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// A file of that name there.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts a host that may fail to.
+    pub(super) fn start(&self) -> Host {
+        let mut child = Command::new(BINARY)
+            .args(["run", "--config"])
+            .arg(self.path("sluicegate.toml"))
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Log::default());
+        let (errors, told) = (child.stderr.take().unwrap(), Arc::clone(&log));
+        thread::spawn(move || told.follow(errors));
+        Host { child, log }
+    }
+
+    /// Starts a host and waits until it is ready.
+    pub(super) fn run(&self) -> Host {
+        let host = self.start();
+        host.await_ready();
+        host
+    }
+
+    /// What a verb says to the host that runs here.
+    pub(super) fn tell(&self, words: &[&str]) -> Output {
+        let socket = self.path("control.sock");
+        let mut words = words.to_vec();
+        words.extend(["--socket", socket.to_str().unwrap()]);
+        sluicegate(&words)
+    }
+
+    /// Starts a host that must end by itself; its exit code and all that it said.
+    pub(super) fn refused(&self) -> (i32, String) {
+        let mut host = self.start();
+        let code = host.end();
+        (code, host.log.ended().text.clone())
+    }
+}
+
+// === impl Host ===
+
+impl Host {
+    /// Waits until it has said that, and returns all that it said so far.
+    pub(super) fn said(&self, part: &str) -> String {
+        let told = self.log.lock();
+        let (told, result) = self
+            .log
+            .more
+            .wait_timeout_while(told, PATIENCE, |told| !told.text.contains(part) && !told.ended)
+            .unwrap();
+        assert!(!result.timed_out() && told.text.contains(part), "no {part:?} in: {}", told.text);
+        told.text.clone()
+    }
+
+    /// All that it said so far.
+    pub(super) fn log(&self) -> String {
+        self.log.lock().text.clone()
+    }
+
+    /// What its HTTP port answers.
+    pub(super) fn get(&self, path: &str) -> (u16, String) {
+        let log = self.said("address=127.0.0.1:");
+        let port = log.split("address=127.0.0.1:").nth(1).unwrap();
+        let port: String = port.chars().take_while(char::is_ascii_digit).collect();
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(10)))
+            .build()
+            .new_agent();
+        let mut answer = agent.get(format!("http://127.0.0.1:{port}{path}")).call().unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+    }
+
+    /// Waits until `/ready` says yes.
+    pub(super) fn await_ready(&self) {
+        let mut last = (0, String::new());
+        let deadline = Instant::now() + PATIENCE;
+        while last.0 != 200 {
+            assert!(Instant::now() < deadline, "not ready: {last:?}; {}", self.log());
+            last = self.get("/ready");
+            thread::sleep(POLL);
+        }
+        let readiness: Value = serde_json::from_str(&last.1).unwrap();
+        assert_eq!(readiness["ready"], true);
+    }
+
+    /// Waits until `/ready` says no, with that among the reasons; returns them.
+    pub(super) fn await_unready(&self, part: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (status, text) = self.get("/ready");
+            if status == 503 && text.contains(part) {
+                return text;
+            }
+            assert!(Instant::now() < deadline, "no {part:?}: {status} {text}; {}", self.log());
+            thread::sleep(POLL);
+        }
+    }
+
+    /// The sum of a metric's series that hold all those parts.
+    pub(super) fn metric(&self, name: &str, parts: &[&str]) -> f64 {
+        let (_, text) = self.get("/metrics");
+        text.lines()
+            .filter(|line| line.starts_with(name) && parts.iter().all(|part| line.contains(part)))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// Sends it a signal.
+    pub(super) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    /// Waits for its end and returns its exit code, or -1 where a signal ended it.
+    pub(super) fn end(&mut self) -> i32 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code().unwrap_or(-1);
+            }
+            assert!(Instant::now() < deadline, "it doesn't end: {}", self.log());
+            thread::sleep(POLL);
+        }
+    }
+
+    /// SIGTERM, and that it drained.
+    pub(super) fn stop(mut self) {
+        self.signal("TERM");
+        let code = self.end();
+        assert_eq!(code, 0, "{}", self.log.ended().text);
+    }
+
+    /// SIGKILL.
+    pub(super) fn kill9(mut self) {
+        self.signal("KILL");
+        assert_eq!(self.end(), -1);
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // One that has ended can't be killed.
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+// === impl Log ===
+
+impl Log {
+    fn follow(&self, errors: ChildStderr) {
+        for line in BufReader::new(errors).lines().map_while(Result::ok) {
+            let mut told = self.lock();
+            told.text.push_str(&line);
+            told.text.push('\n');
+            drop(told);
+            self.more.notify_all();
+        }
+        self.lock().ended = true;
+        self.more.notify_all();
+    }
+
+    /// All of it, once there will be no more.
+    fn ended(&self) -> MutexGuard<'_, Told> {
+        let told = self.lock();
+        self.more.wait_timeout_while(told, PATIENCE, |told| !told.ended).unwrap().0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
