@@ -102,7 +102,7 @@ const BAD: [(&str, &str, &str, &str); 7] = [
     ("nobody", "application/json", r#"{"ts":1,"kwh":4}"#, "missing_meter"),
     ("csv", "text/csv", "m-1,1,4", "content_type"),
     ("msgpack", "application/msgpack", r#"{"meter":"m-1","ts":1,"kwh":1}"#, "malformed"),
-    ("empty", "application/json", "", "malformed"),
+    ("empty", "application/json", "", "empty"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
