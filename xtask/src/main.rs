@@ -4,16 +4,18 @@
 //! and every test; `ci` is the whole gate.
 
 mod rabbitmq;
+mod suite;
 
 use std::env;
 use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
 const USAGE: &str = "\
 cargo xtask setup          install what the tests need: the wasm target, a RabbitMQ
 cargo xtask test [ARGS]    setup, then every test; ARGS go to cargo test
-cargo xtask ci             formatting, clippy, every test";
+cargo xtask ci             formatting, every test, clippy, rustdoc; with times";
 
 /// What plugins are compiled for.
 const WASM: &str = "wasm32-wasip2";
@@ -44,17 +46,66 @@ fn setup() -> Result<()> {
 }
 
 fn test(arguments: &[String]) -> Result<()> {
-    let cargo = cargo();
-    let mut command = Command::new(cargo);
-    run(command.args(["test", "--release", "--workspace"]).args(arguments))
+    let started = Instant::now();
+    let summary = suite::run(arguments)?;
+    let (passed, binaries) = (summary.count("passed"), summary.lines.len());
+    println!("{passed} tests passed, in {binaries} binaries, in {}", shown_time(started.elapsed()));
+    Ok(())
 }
 
+/// What fails soonest comes first; clippy and rustdoc share the tests' profile, and so their
+/// build scripts and macros.
 fn ci() -> Result<()> {
-    let step = |arguments: &[&str]| run(Command::new(cargo()).args(arguments));
-    step(&["fmt", "--all", "--check"])?;
-    step(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    setup()?;
-    test(&[])
+    let mut times = Times::default();
+    times.take("format", || step(&["fmt", "--all", "--check"]))?;
+    times.take("setup", setup)?;
+    let summary = times.take("tests", || suite::run(&[]))?;
+    let clippy = ["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    times.take("clippy", || step(&clippy))?;
+    times.take("rustdoc", || {
+        let mut doc = Command::new(cargo());
+        doc.args(["doc", "--release", "--workspace", "--no-deps"]);
+        run(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    })?;
+    times.print();
+    for line in &summary.lines {
+        println!("{line}");
+    }
+    Ok(())
+}
+
+fn step(arguments: &[&str]) -> Result<()> {
+    run(Command::new(cargo()).args(arguments))
+}
+
+/// How long each phase took.
+#[derive(Default)]
+struct Times(Vec<(&'static str, Duration)>);
+
+impl Times {
+    fn take<T>(&mut self, name: &'static str, phase: impl FnOnce() -> Result<T>) -> Result<T> {
+        let started = Instant::now();
+        let done = phase().with_context(|| format!("{name} failed"))?;
+        self.0.push((name, started.elapsed()));
+        Ok(done)
+    }
+
+    fn print(&self) {
+        println!();
+        for (name, time) in &self.0 {
+            println!("{name:<8} {:>9}", shown_time(*time));
+        }
+        let total = self.0.iter().map(|(_, time)| *time).sum();
+        println!("{:<8} {:>9}\n", "all", shown_time(total));
+    }
+}
+
+fn shown_time(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds / 60 {
+        0 => format!("{:.1} s", time.as_secs_f64()),
+        minutes => format!("{minutes} m {:02} s", seconds % 60),
+    }
 }
 
 /// Adds the target where rustup has a say; elsewhere its library must already be there.
@@ -76,10 +127,19 @@ fn cargo() -> String {
     env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
 }
 
+/// Shows a command as it would be typed.
+fn announce(command: &Command) -> String {
+    let program = command.get_program().to_string_lossy();
+    let program = program.rsplit('/').next().unwrap_or_default();
+    let arguments = command.get_args().map(|argument| format!(" {}", argument.to_string_lossy()));
+    let shown = format!("{program}{}", arguments.collect::<String>());
+    eprintln!("$ {shown}");
+    shown
+}
+
 /// Runs a command, shown first, that must succeed.
 fn run(command: &mut Command) -> Result<()> {
-    let shown = format!("{command:?}").replace('"', "");
-    eprintln!("$ {shown}");
+    let shown = announce(command);
     let status = command.status().with_context(|| format!("can't start {shown}"))?;
     if !status.success() {
         bail!("{shown}: {status}");
