@@ -11,6 +11,7 @@ pub mod publish;
 pub mod run;
 pub mod topology;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -63,6 +64,20 @@ enum Verb {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// The same for every verb that reads a config.
+#[derive(Debug, clap::Args)]
+struct ConfigFile {
+    /// The config file
+    #[arg(
+        short = 'c',
+        long = "config",
+        value_name = "FILE",
+        default_value = "sluicegate.toml",
+        env = "SLUICEGATE_CONFIG"
+    )]
+    path: PathBuf,
 }
 
 /// Runs the verb that was typed.

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use serde_json::json;
 
-use super::exit;
+use super::{ConfigFile, exit};
 use crate::config::{self, Config, Locator, Plugin, Problem, Severity};
 use crate::plugin::{Engine, EngineOptions};
 use crate::{service, topology};
@@ -19,15 +19,8 @@ use crate::{service, topology};
 /// Options of `check`. No broker is contacted; `topology --verify` does that.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The config file
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        default_value = "sluicegate.toml",
-        env = "SLUICEGATE_CONFIG"
-    )]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
     /// Warnings are errors
     #[arg(long)]
     strict: bool,
@@ -41,7 +34,7 @@ pub struct Args {
 /// # Errors
 /// When there is no engine to load plugins with, or the answer can't be printed.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let mut report = Report::of(args.config, args.strict);
+    let mut report = Report::of(args.config.path, args.strict);
     report.check_topology();
     let report = tokio::task::spawn_blocking(move || report.check_plugins()).await??;
     let mut out = std::io::stdout().lock();

@@ -1,7 +1,6 @@
 //! `sluicegate run`: the service.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::exit;
+use super::{ConfigFile, exit};
 use crate::admin::{http, socket, systemd::Systemd};
 use crate::config::{self, Service as Settings};
 use crate::service::Service;
@@ -18,15 +17,8 @@ use crate::telemetry::{Telemetry, logging};
 /// Options of `run`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The config file
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        default_value = "sluicegate.toml",
-        env = "SLUICEGATE_CONFIG"
-    )]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
     /// How log lines look
     #[arg(long, value_enum, default_value_t = logging::Format::Human)]
     log_format: logging::Format,
@@ -40,7 +32,7 @@ pub struct Args {
 /// # Errors
 /// What keeps it from starting.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = match config::read(&args.config) {
+    let config = match config::read(&args.config.path) {
         Ok((config, warnings)) => {
             logging::init(args.log_format, &args.log)?;
             for warning in warnings {
@@ -49,7 +41,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             config
         }
         Err(problems) => {
-            let source = std::fs::read_to_string(&args.config).unwrap_or_default();
+            let source = std::fs::read_to_string(&args.config.path).unwrap_or_default();
             eprint!("{}", config::render_all(&problems, &source, std::io::stderr().is_terminal()));
             return Ok(ExitCode::from(exit::CONFIG));
         }

@@ -9,12 +9,11 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
 
-use super::exit;
+use super::{ConfigFile, exit};
 use crate::broker::Broker as _;
 use crate::broker::amqp::AmqpBroker;
 use crate::config::{self, Broker, BrokerKind, Config, Credentials, Declare};
@@ -24,15 +23,8 @@ use crate::topology::{self, Finding};
 /// Options of `topology`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The config file
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        default_value = "sluicegate.toml",
-        env = "SLUICEGATE_CONFIG"
-    )]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
     /// Print definitions that `rabbitmqctl import_definitions` takes
     #[arg(long, conflicts_with_all = ["permissions", "verify"])]
     definitions: bool,
@@ -52,7 +44,7 @@ pub struct Args {
 /// # Errors
 /// When `--broker` names none of the config's, or the answer can't be printed.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Some(config) = read(&args.config) else { return Ok(ExitCode::from(exit::CONFIG)) };
+    let Some(config) = read(&args.config.path) else { return Ok(ExitCode::from(exit::CONFIG)) };
     let names = chosen(&config, args.broker.as_deref())?;
     if args.verify {
         return verify(&config, &names).await;
