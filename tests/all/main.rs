@@ -16,6 +16,6 @@ mod guests;
 mod pipeline;
 mod publish;
 mod rabbit;
-mod tidy;
 mod service;
+mod tidy;
 mod topology;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
-use crate::broker::{Broker, LinkState, Server};
+use crate::broker::{Broker, Server};
 use crate::config::{self, Config};
 use crate::limits::LINK_LOOK;
 use crate::pipeline::{Backoff, Readiness};
@@ -32,6 +32,8 @@ pub(super) struct Supervisor {
     state: watch::Sender<State>,
     ready: watch::Sender<Result<(), String>>,
     doubts: mpsc::Receiver<()>,
+    /// Held, for nobody else may: a broker that only outputs go to has no pipeline that doubts.
+    _doubt: mpsc::Sender<()>,
 }
 
 impl Supervisor {
@@ -57,6 +59,7 @@ impl Supervisor {
             state,
             ready,
             doubts,
+            _doubt: doubt.clone(),
         };
         (supervisor, states, Readiness { ready: readiness, doubt })
     }
@@ -82,9 +85,7 @@ impl Supervisor {
                     );
                     self.state.send_replace(State { server: Some(server), trouble: None });
                     drop(self.ready.send_replace(Ok(())));
-                    if !self.doubted().await {
-                        return;
-                    }
+                    self.doubted().await;
                     self.tell("looking whether everything is still there".to_owned());
                 }
                 Err(trouble) => {
@@ -98,32 +99,24 @@ impl Supervisor {
         }
     }
 
-    /// Waits until a pipeline doubts, or a connection was lost that pipelines may not be using now;
-    /// false where nobody is left to doubt.
-    async fn doubted(&mut self) -> bool {
+    /// Waits until a pipeline doubts, or a connection is lost that pipelines may not be using now.
+    async fn doubted(&mut self) {
         let mut broken = self.broker.link().broken;
         let mut ticks = tokio::time::interval(LINK_LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                doubt = self.doubts.recv() => {
-                    self.measure(&self.broker.link());
-                    return doubt.is_some();
-                }
-                _ = ticks.tick() => {}
-            }
+            let doubt = tokio::select! {
+                _ = self.doubts.recv() => true,
+                _ = ticks.tick() => false,
+            };
             let now = self.broker.link();
-            self.measure(&now);
-            if now.broken && !broken {
-                return true;
+            self.metrics.blocked(now.blocked.is_some());
+            self.metrics.receipts_dropped(now.receipts_dropped);
+            if doubt || now.broken && !broken {
+                return;
             }
             broken = now.broken;
         }
-    }
-
-    fn measure(&self, link: &LinkState) {
-        self.metrics.blocked(link.blocked.is_some());
-        self.metrics.receipts_dropped(link.receipts_dropped);
     }
 
     fn tell(&self, trouble: String) {

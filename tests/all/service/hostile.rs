@@ -85,12 +85,10 @@ async fn a_thousand_calls_that_trap_or_eat_memory_cost_the_host_none_of_its_own(
 
 #[test]
 fn a_plugin_that_opens_a_file_is_refused_by_name() {
-    let config = format!(
-        "[broker.main]\nurl = \"embedded:\"\n[[plugin]]\nname = \"files\"\nfile = \"files.wasm\"\n\
-         [[queue]]\nname = \"in\"\ndead_letter = {{ queue = \"dead\" }}\n\
-         [[pipeline]]\nname = \"p\"\nqueue = \"in\"\nstages = [\"files\"]\n"
-    );
-    let site = Site::new(&config);
+    let config = "[broker.main]\nurl = \"embedded:\"\n[[plugin]]\nname = \"files\"\nfile = \"files.wasm\"\n\
+         [[queue]]\nname = \"in\"\ndead_letter = { queue = \"dead\" }\n\
+         [[pipeline]]\nname = \"p\"\nqueue = \"in\"\nstages = [\"files\"]\n";
+    let site = Site::new(config);
     site.write("files.wasm", FILES);
     let (code, told) = site.refused();
     assert_ne!(code, 0);

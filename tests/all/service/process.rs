@@ -46,8 +46,17 @@ pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        thread::sleep(POLL);
+        pause();
     }
+}
+
+/// Between two looks at another program.
+fn pause() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "another program's state can only be asked for again, within the deadline"
+    )]
+    thread::sleep(POLL);
 }
 
 /// What the binary says to those words.
@@ -170,7 +179,7 @@ impl Host {
         while last.0 != 200 {
             assert!(Instant::now() < deadline, "not ready: {last:?}; {}", self.log());
             last = self.get("/ready");
-            thread::sleep(POLL);
+            pause();
         }
         let readiness: Value = serde_json::from_str(&last.1).unwrap();
         assert_eq!(readiness["ready"], true);
@@ -185,7 +194,7 @@ impl Host {
                 return text;
             }
             assert!(Instant::now() < deadline, "no {part:?}: {status} {text}; {}", self.log());
-            thread::sleep(POLL);
+            pause();
         }
     }
 
@@ -212,7 +221,7 @@ impl Host {
                 return status.code().unwrap_or(-1);
             }
             assert!(Instant::now() < deadline, "it doesn't end: {}", self.log());
-            thread::sleep(POLL);
+            pause();
         }
     }
 

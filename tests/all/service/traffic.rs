@@ -25,8 +25,6 @@ pub(super) fn broker(node: &RabbitNode) -> String {
     format!("[broker.main]\nurl = \"{}\"\n", node.url())
 }
 
-/// A section for a file of the hostile guest that stands beside the config.
-
 /// A pipeline of the hostile guest on a queue `NAME.in` with dead letters in `NAME.dead`, reports in
 /// `NAME.failures`, and an output `echo` to the queue `NAME.out`.
 pub(super) fn echoing(name: &str, limits: &str, pipeline: &str, queue: &str) -> String {
