@@ -82,6 +82,22 @@ async fn a_host_waits_for_a_broker_that_is_down_and_outlives_one_that_is_killed(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_exchange_that_is_deleted_is_declared_again_and_nothing_is_lost() {
+    let name = unique("healed");
+    let site = slow(&name, node(), "quorum");
+    let host = site.run();
+    let traffic = Traffic::on(node()).await;
+    let delete = lapin::options::ExchangeDeleteOptions::default();
+    traffic.raw.channel.exchange_delete(format!("{name}.echo").into(), delete).await.unwrap();
+    traffic.fill(&format!("{name}.in"), 20, b"echo").await;
+    let out = format!("{name}.out");
+    traffic.raw.await_depth(&out, 20).await;
+    host.await_ready();
+    host.stop();
+    assert_eq!(traffic.inputs(&out).await.len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_alarm_of_the_broker_is_told_by_readiness_and_metrics_until_it_is_over() {
     let name = unique("alarm");
     let node = disturbed().await;

@@ -145,11 +145,11 @@ async fn every_reading_is_exactly_where_its_decision_says_and_every_bad_one_dead
     assert!(published.status.success(), "{published:?}");
 
     let dead = format!("{n}.dead.readings");
-    traffic.raw.await_depth(&dead, BAD.len() as u32).await;
+    traffic.raw.await_depth(&dead, u32::try_from(BAD.len()).unwrap()).await;
     let all = METERS * READINGS;
     let north = (0..METERS).filter(|meter| region(*meter) == "north").count() * READINGS;
-    traffic.await_at_least(&format!("{n}.north"), north as u32).await;
-    traffic.await_at_least(&format!("{n}.others"), (all - north) as u32).await;
+    traffic.await_at_least(&format!("{n}.north"), u32::try_from(north).unwrap()).await;
+    traffic.await_at_least(&format!("{n}.others"), u32::try_from(all - north).unwrap()).await;
     traffic.raw.await_depth(&format!("{n}.readings"), 0).await;
     host.stop();
 

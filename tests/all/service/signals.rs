@@ -9,9 +9,28 @@ use sluicegate_tests::guests::HOSTILE;
 
 fn site(name: &str, limits: &str, service: &str) -> Site {
     let config = format!("{}{}", broker(node()), echoing(name, limits, "", ""));
-    let site = Site::with(&config, service);
+    at(&config, service)
+}
+
+/// A site whose outputs are soon refused: their queue is full after one.
+fn stuck(name: &str, service: &str) -> Site {
+    let config = echoing(name, r#"call = "5s""#, "", "");
+    let out = format!("name = \"{name}.out\"\n");
+    let full = format!("{out}max_length = 1\noverflow = \"reject-publish\"\n");
+    at(&format!("{}{}", broker(node()), config.replace(&out, &full)), service)
+}
+
+fn at(config: &str, service: &str) -> Site {
+    let site = Site::with(config, service);
     site.write("hostile.wasm", HOSTILE);
     site
+}
+
+/// What isn't out is back in the queue, of 20.
+async fn all_are_back(traffic: &Traffic, name: &str) {
+    let out = traffic.raw.depth(&format!("{name}.out")).await;
+    assert!((1..20).contains(&out), "{out}");
+    traffic.await_at_least(&format!("{name}.in"), 20 - out).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,35 +53,30 @@ async fn sigterm_finishes_what_is_in_hand_and_leaves_nothing_unacked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cant_be_finished_in_time_is_back_in_its_queue_and_the_exit_code_says_so() {
     let name = unique("unpublishable");
-    let site = site(&name, r#"call = "5s""#, r#"drain = "1s""#);
+    let site = stuck(&name, r#"drain = "1s""#);
     let mut host = site.run();
     let traffic = Traffic::on(node()).await;
-    let delete = lapin::options::ExchangeDeleteOptions::default();
-    traffic.raw.channel.exchange_delete(format!("{name}.echo").into(), delete).await.unwrap();
     traffic.fill(&format!("{name}.in"), 20, b"echo").await;
-    let reasons = host.await_unready("can't publish");
-    assert!(reasons.contains(&format!("{name}.echo")), "{reasons}");
+    host.await_unready("can't publish");
     host.signal("TERM");
     assert_eq!(host.end(), 3, "{}", host.log());
-    traffic.raw.await_depth(&format!("{name}.in"), 20).await;
+    all_are_back(&traffic, &name).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_a_drain_at_once() {
     let name = unique("twice");
-    let site = site(&name, r#"call = "5m""#, r#"drain = "1h""#);
+    let site = stuck(&name, r#"drain = "1h""#);
     let mut host = site.run();
     let traffic = Traffic::on(node()).await;
-    let delete = lapin::options::ExchangeDeleteOptions::default();
-    traffic.raw.channel.exchange_delete(format!("{name}.echo").into(), delete).await.unwrap();
-    traffic.fill(&format!("{name}.in"), 5, b"echo").await;
+    traffic.fill(&format!("{name}.in"), 20, b"echo").await;
     host.await_unready("can't publish");
     host.signal("TERM");
     host.said("draining");
     host.await_unready("is draining");
     host.signal("TERM");
     assert_eq!(host.end(), 3, "{}", host.log());
-    traffic.raw.await_depth(&format!("{name}.in"), 5).await;
+    all_are_back(&traffic, &name).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
