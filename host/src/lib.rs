@@ -1,5 +1,9 @@
 //! sluicegate: a stream processing host for RabbitMQ that runs sandboxed WebAssembly plugins.
 //!
+//! The command `sluicegate` is [`cli`] and little else; this library is for it and for tests.
+//! [`service::Service::start`] is where a config becomes a running host, and `ARCHITECTURE.md` tells a
+//! message's way through it.
+//!
 //! The rooms, floor by floor from the ground up; a room uses only those on the floors below it.
 //!
 //! | rooms | what happens there |

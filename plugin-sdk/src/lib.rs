@@ -38,6 +38,8 @@
 //! | remember something per key | [`Plugin::State`] |
 //! | a hash map in state or elsewhere | [`Map`] |
 //! | test it with plain `cargo test` | [`testing`] |
+//!
+//! The guide for authors is `docs/plugins.md`; the crates in `plugins/` are examples.
 
 mod context;
 mod death;
