@@ -213,7 +213,7 @@ impl Trial {
     async fn probe(&self, wanted: &BTreeSet<u64>) {
         let first = MESSAGES.next_multiple_of(KEYS);
         self.world.publish((first..first + KEYS).map(|id| order(id, &key(id), "next"))).await;
-        for line in self.world.take("sink", KEYS as usize).await.iter().map(json) {
+        for line in self.world.take("sink", usize::try_from(KEYS).unwrap()).await.iter().map(json) {
             let id = line["id"].as_u64().expect("an id");
             let counted = wanted.iter().filter(|other| *other % KEYS == id % KEYS).count();
             assert_eq!(line["n"], counted as u64 + 1, "seed {}: key {}", self.seed, id % KEYS);
