@@ -57,6 +57,15 @@ fn test(arguments: &[String]) -> Result<()> {
 /// build scripts and macros.
 fn ci() -> Result<()> {
     let mut times = Times::default();
+    let done = gate(&mut times);
+    times.print();
+    for line in &done?.lines {
+        println!("{line}");
+    }
+    Ok(())
+}
+
+fn gate(times: &mut Times) -> Result<suite::Summary> {
     times.take("format", || step(&["fmt", "--all", "--check"]))?;
     times.take("setup", setup)?;
     let summary = times.take("tests", || suite::run(&[]))?;
@@ -67,11 +76,7 @@ fn ci() -> Result<()> {
         doc.args(["doc", "--release", "--workspace", "--no-deps"]);
         run(doc.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
-    times.print();
-    for line in &summary.lines {
-        println!("{line}");
-    }
-    Ok(())
+    Ok(summary)
 }
 
 fn step(arguments: &[&str]) -> Result<()> {
@@ -85,9 +90,9 @@ struct Times(Vec<(&'static str, Duration)>);
 impl Times {
     fn take<T>(&mut self, name: &'static str, phase: impl FnOnce() -> Result<T>) -> Result<T> {
         let started = Instant::now();
-        let done = phase().with_context(|| format!("{name} failed"))?;
+        let done = phase().with_context(|| format!("{name} failed"));
         self.0.push((name, started.elapsed()));
-        Ok(done)
+        done
     }
 
     fn print(&self) {
