@@ -7,7 +7,7 @@
 //! once, a missing dead-letter exchange included; streams take messages and give none; a queue
 //! without a bound of its own refuses publishes past [`crate::limits::EMBEDDED_QUEUE_MESSAGES`].
 //!
-//! One lock guards the [`model`]; every call does its work in it and returns, there is no task
+//! One lock guards the `model`; every call does its work in it and returns, there is no task
 //! behind it. Time is tokio's: what is due happens, in order, when the broker is next used, and a
 //! consumer that waits sets itself an alarm for it.
 
