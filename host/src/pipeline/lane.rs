@@ -283,17 +283,11 @@ impl Lane {
         }
         for key in &keys {
             changes.forget(key);
-            self.forget(key);
+            self.ready.iter_mut().for_each(|group| group.changes.forget(key));
+            self.store.rewind(key, self.shape.stages.len(), self.shape.index);
         }
         self.shape.metrics.rewound(rewound.len());
         rewound.into_iter().map(|entry| self.reopen(entry.job)).collect()
-    }
-
-    fn forget(&mut self, key: &Arc<str>) {
-        for group in &mut self.ready {
-            group.changes.forget(key);
-        }
-        self.store.rewind(key, self.shape.stages.len(), self.shape.index);
     }
 
     fn reopen(&mut self, job: Job) -> Job {
@@ -359,8 +353,13 @@ impl Lane {
         }
     }
 
+    /// Settles a message that was taken from the backlog.
     fn settle(&mut self, job: Job, settlement: Settlement, outcome: Settled) {
         let job = self.reopen(job);
+        self.hand_back(job, settlement, outcome);
+    }
+
+    fn hand_back(&self, job: Job, settlement: Settlement, outcome: Settled) {
         self.shape.metrics.settled(outcome);
         self.shape.metrics.processed_latency(job.received.elapsed());
         job.receipt.settle(settlement);
@@ -371,7 +370,8 @@ impl Lane {
     /// everything of it is forgotten, but what is being published, whose outputs may be safe already.
     pub fn lost(&mut self, consumer: u64) {
         for job in self.backlog.extract(|job| job.consumer <= consumer) {
-            self.settle(job, Settlement::Release, Settled::Released);
+            // Its identity may be that of a twin in publication, which goes on.
+            self.hand_back(job, Settlement::Release, Settled::Released);
         }
         for group in std::mem::take(&mut self.ready) {
             for entry in group.entries {

@@ -54,6 +54,8 @@ struct Trial {
     sink: Vec<Message>,
     mirror: Vec<Message>,
     dead: Vec<Message>,
+    /// The ids in these three.
+    seen: [BTreeSet<u64>; 3],
 }
 
 impl Trial {
@@ -64,8 +66,8 @@ impl Trial {
         let draw = |id| (id, bag[random.usize(..bag.len())]);
         let orders = (0..MESSAGES).map(draw).collect();
         let world = World::start(&[WORK, SINK, MIRROR, MAIN]).await;
-        let (sink, mirror, dead) = Default::default();
-        Self { seed, random, world, orders, sink, mirror, dead }
+        let (sink, mirror, dead, seen) = Default::default();
+        Self { seed, random, world, orders, sink, mirror, dead, seen }
     }
 
     /// Publishes everything, a few at a time, and lets things go wrong in between.
@@ -106,9 +108,12 @@ impl Trial {
     }
 
     fn collect(&mut self) {
-        self.sink.extend(self.world.rest("sink"));
-        self.mirror.extend(self.world.rest("mirror"));
-        self.dead.extend(self.world.rest("dead"));
+        let queues = ["sink", "mirror", "dead"].map(|queue| self.world.rest(queue));
+        let kept = [&mut self.sink, &mut self.mirror, &mut self.dead];
+        for ((new, kept), seen) in queues.into_iter().zip(kept).zip(&mut self.seen) {
+            seen.extend(numbers(&new, "id"));
+            kept.extend(new);
+        }
     }
 
     async fn judge(mut self) {
@@ -122,8 +127,8 @@ impl Trial {
         super::world::within(&format!("seed {seed}: every message ends"), async {
             loop {
                 self.collect();
-                let told = [&self.sink, &self.mirror].map(|sink| ids(sink));
-                if told.iter().all(|told| told.is_superset(&wanted)) && ids(&self.dead) == doomed {
+                let [sink, mirror, dead] = &self.seen;
+                if sink.is_superset(&wanted) && mirror.is_superset(&wanted) && *dead == doomed {
                     break;
                 }
                 looks.tick().await;
@@ -223,8 +228,4 @@ impl Trial {
 
 fn key(id: u64) -> String {
     format!("k{}", id % KEYS)
-}
-
-fn ids(messages: &[Message]) -> BTreeSet<u64> {
-    numbers(messages, "id").into_iter().collect()
 }

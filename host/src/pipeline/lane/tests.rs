@@ -267,6 +267,23 @@ async fn a_lost_consumer_takes_back_all_but_what_is_being_published() {
 }
 
 #[tokio::test]
+async fn a_message_in_publication_runs_no_second_time_however_often_its_consumer_is_lost() {
+    let mut bench = Bench::new();
+    bench.arrives(1, "a", "x");
+    bench.work();
+    let items = bench.handed();
+    for consumer in 1..4 {
+        bench.lane.lost(consumer);
+        bench.arrives(consumer + 1, "a", "x");
+        assert!(!bench.lane.work(&mut bench.counter, usize::MAX, 0), "it waits for its twin");
+    }
+    bench.answers(items, |_| Fate::Safe);
+    bench.work();
+    assert_eq!(bench.counter.ran, ["x"]);
+    assert_eq!(bench.held(), 0);
+}
+
+#[tokio::test]
 async fn what_a_shutdown_gave_up_is_released_and_leaves_no_state() {
     let mut bench = Bench::new();
     let tags = [bench.arrives(1, "a", "x"), bench.arrives(1, "b", "y")];
