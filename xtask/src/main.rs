@@ -72,7 +72,7 @@ fn gate(times: &mut Times) -> Result<suite::Summary> {
     let clippy = ["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
     times.take("clippy", || step(&clippy))?;
     times.take("rustdoc", || {
-        let mut doc = Command::new(cargo());
+        let mut doc = cargo();
         doc.args(["doc", "--release", "--workspace", "--no-deps"]);
         run(doc.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
@@ -80,7 +80,7 @@ fn gate(times: &mut Times) -> Result<suite::Summary> {
 }
 
 fn step(arguments: &[&str]) -> Result<()> {
-    run(Command::new(cargo()).args(arguments))
+    run(cargo().args(arguments))
 }
 
 /// How long each phase took.
@@ -128,8 +128,18 @@ fn wasm_target() -> Result<()> {
     })
 }
 
-fn cargo() -> String {
-    env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
+/// Cargo as it is when typed: what the outer one tells this program of itself would have build
+/// scripts that look at it run again, and all that stands on them built again.
+fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        let of_package =
+            |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if name.to_str().is_some_and(of_package) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }
 
 /// Shows a command as it would be typed.

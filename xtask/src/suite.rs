@@ -1,7 +1,7 @@
 //! Runs the tests and keeps what cargo says of each binary.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -24,7 +24,7 @@ impl Summary {
 
 /// Builds and runs every test of the workspace; arguments go to cargo.
 pub(crate) fn run(arguments: &[String]) -> Result<Summary> {
-    let mut command = Command::new(cargo());
+    let mut command = cargo();
     command.args(["test", "--release", "--workspace", "--no-fail-fast"]).args(arguments);
     let shown = announce(&command);
     let mut child =
