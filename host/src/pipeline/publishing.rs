@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +49,8 @@ pub struct Target {
     pub broker: Arc<dyn Broker>,
     /// Told when something that should be there may not be.
     pub doubt: mpsc::Sender<()>,
+    /// Whether all that the config needs is there, where somebody watches over it.
+    pub ready: Option<watch::Receiver<Result<(), String>>>,
 }
 
 /// Publishes for one lane.
@@ -146,6 +148,7 @@ impl Publishing {
             let mut trouble = None;
             for chunk in waiting.chunks(PUBLISH_GROUP_MESSAGES) {
                 let started = Instant::now();
+                let unready = self.unready(broker);
                 let abandon = self.abandon.clone();
                 let sent = tokio::select! {
                     // First, so that nothing overtakes what was given up before it.
@@ -163,7 +166,13 @@ impl Publishing {
                     }
                     Ok(outcomes) => {
                         self.metrics.published(chunk.len(), started.elapsed());
+                        let unready = unready.or_else(|| self.unready(broker));
                         for (&at, outcome) in chunk.iter().zip(outcomes) {
+                            // An exchange that is declared again has its bindings a moment later.
+                            if let (Published::Unroutable, Some(why)) = (&outcome, &unready) {
+                                trouble = Some(why.clone());
+                                continue;
+                            }
                             match self.judge(&items[at], outcome) {
                                 Ok(fate) => fates[at] = Some(fate),
                                 Err(reason) => trouble = Some(reason),
@@ -196,6 +205,11 @@ impl Publishing {
     }
 
     /// Has somebody look whether all that should be there is.
+    /// Why the broker may lack something now that it will have soon.
+    fn unready(&self, broker: usize) -> Option<String> {
+        self.brokers[broker].ready.as_ref().and_then(|ready| ready.borrow().clone().err())
+    }
+
     fn doubt(&self, broker: usize) {
         // One doubt that waits is as good as two.
         let _ = self.brokers[broker].doubt.try_send(());

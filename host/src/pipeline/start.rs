@@ -110,7 +110,8 @@ fn targets(setup: &Setup<'_>) -> Arc<[Target]> {
         let watched = setup.readiness.get(name).map(|readiness| readiness.doubt.clone());
         // Nobody listens for doubts about a broker that nobody watches.
         let doubt = watched.unwrap_or_else(|| mpsc::channel(1).0);
-        Target { broker: Arc::clone(broker), doubt }
+        let ready = setup.readiness.get(name).map(|readiness| readiness.ready.clone());
+        Target { broker: Arc::clone(broker), doubt, ready }
     };
     setup.brokers.iter().map(target).collect()
 }

@@ -71,7 +71,7 @@ fn publishing(
     let scripted =
         Arc::new(Scripted { answers: Mutex::new(answers.into()), groups: Mutex::default() });
     let (doubt, doubts) = mpsc::channel(1);
-    let target = Target { broker: Arc::new(Script(Arc::clone(&scripted))), doubt };
+    let target = Target { broker: Arc::new(Script(Arc::clone(&scripted))), doubt, ready: None };
     let abandon = CancellationToken::new();
     let metrics = Telemetry::new().pipeline("p");
     (Publishing::new(Arc::new([target]), metrics, abandon.clone()), scripted, doubts, abandon)
