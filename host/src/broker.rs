@@ -10,6 +10,7 @@
 //! the caller's.
 
 pub mod amqp;
+mod declaration;
 pub mod embedded;
 
 use std::fmt;
@@ -18,8 +19,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::config::{self, BrokerKind, ExchangeKind, QueueKind};
-use crate::message::{Message, Properties, Table};
+pub use self::declaration::{
+    BindingDeclaration, Declaration, Declared, Destination, ExchangeDeclaration, QueueDeclaration,
+};
+use crate::config::{self, BrokerKind};
+use crate::message::{Message, Properties};
 
 /// A broker. Connections open when first needed and again after they are lost.
 #[async_trait]
@@ -197,82 +201,6 @@ pub struct ConsumeRequest {
     pub exclusive: bool,
     /// Shown in the broker's pages.
     pub tag: String,
-}
-
-/// An object on a broker.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Declaration {
-    /// An exchange.
-    Exchange(ExchangeDeclaration),
-    /// A queue.
-    Queue(QueueDeclaration),
-    /// A binding.
-    Binding(BindingDeclaration),
-}
-
-/// An exchange, as AMQP declares it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ExchangeDeclaration {
-    /// Name.
-    pub name: String,
-    /// Kind.
-    pub kind: ExchangeKind,
-    /// Survives a restart.
-    pub durable: bool,
-    /// Goes with its last binding.
-    pub auto_delete: bool,
-    /// Takes no publishes.
-    pub internal: bool,
-    /// `alternate-exchange` and others.
-    pub arguments: Table,
-}
-
-/// A queue, as AMQP declares it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct QueueDeclaration {
-    /// Name; empty asks the broker for one.
-    pub name: String,
-    /// Kind; `x-queue-type` in the arguments says the same.
-    pub kind: QueueKind,
-    /// Survives a restart.
-    pub durable: bool,
-    /// Goes with its connection.
-    pub exclusive: bool,
-    /// Goes with its last consumer.
-    pub auto_delete: bool,
-    /// `x-…` arguments.
-    pub arguments: Table,
-}
-
-/// A binding, as AMQP declares it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BindingDeclaration {
-    /// The exchange that feeds.
-    pub source: String,
-    /// What is fed.
-    pub destination: Destination,
-    /// Routing key or pattern.
-    pub key: String,
-    /// Header arguments.
-    pub arguments: Table,
-}
-
-/// What a binding feeds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Destination {
-    /// A queue, by name.
-    Queue(String),
-    /// An exchange, by name.
-    Exchange(String),
-}
-
-/// What a declaration found or made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Declared {
-    /// A queue's name, given by the broker where the declaration left it empty.
-    pub name: String,
-    /// Ready messages of a queue.
-    pub messages: u32,
 }
 
 /// What answers at a broker's address.

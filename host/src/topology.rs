@@ -117,23 +117,6 @@ pub fn vhost(broker: &Broker) -> String {
     )
 }
 
-/// An object as messages to people name it.
-#[must_use]
-pub fn describe(object: &Declaration) -> String {
-    match object {
-        Declaration::Exchange(exchange) => format!("exchange '{}'", exchange.name),
-        Declaration::Queue(queue) => format!("queue '{}'", queue.name),
-        Declaration::Binding(binding) => {
-            let destination = match &binding.destination {
-                Destination::Queue(name) => format!("queue '{name}'"),
-                Destination::Exchange(name) => format!("exchange '{name}'"),
-            };
-            let (source, key) = (&binding.source, &binding.key);
-            format!("binding of {destination} to exchange '{source}' with key '{key}'")
-        }
-    }
-}
-
 /// The queue that a pipeline consumes, where the config has it.
 pub(crate) fn queue_of<'a>(config: &'a Config, pipeline: &Pipeline) -> Option<&'a Queue> {
     config.queues.iter().find(|q| q.name == pipeline.queue && q.broker == pipeline.broker)

@@ -1,7 +1,7 @@
 //! Makes a plan true on its broker, or compares the two: every problem at once, not the first.
 
 use super::inventory::Inventory;
-use super::{Plan, describe, inventory, queue};
+use super::{Plan, inventory, queue};
 use crate::broker::{Broker, BrokerError, Declaration};
 use crate::config::{self, BrokerKind, Declare};
 
@@ -110,14 +110,14 @@ async fn compare(
             None => Ok(Compared::Unverified(format!(
                 "{} is there, but its arguments can't be compared without the right to configure \
                  it ({why}): name the management API or a definitions export in the config",
-                describe(object)
+                object.to_string()
             ))),
         },
         Err(mismatch) => match plan.without_default_limit(object) {
             Some(object) if broker.declare(&object).await.is_ok() => {
                 Ok(Compared::Unverified(format!(
                     "{} has no {}: the broker's own applies, 20 from RabbitMQ 4.0 on and none before",
-                    describe(&object),
+                    object.to_string(),
                     queue::DELIVERY_LIMIT
                 )))
             }
@@ -135,7 +135,7 @@ fn compare_binding(
         None => Ok(Compared::Unverified(format!(
             "{}: AMQP shows no bindings; name the management API or a definitions export in the \
              config",
-            describe(binding)
+            binding.to_string()
         ))),
     }
 }
@@ -159,7 +159,7 @@ pub(super) fn missing(object: &Declaration) -> BrokerError {
     BrokerError::NotFound(format!(
         "{}: with declare = \"verify\" the host creates nothing; import what `sluicegate topology \
          --definitions` prints, or set declare = \"create\"",
-        describe(object)
+        object.to_string()
     ))
 }
 

@@ -13,7 +13,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::apply::missing;
 use super::definitions::{arguments_json, kind_name};
-use super::{describe, queue};
+use super::queue;
 use crate::broker::{BindingDeclaration, BrokerError, Declaration, Destination};
 use crate::config::{Amqp, Credentials};
 use crate::limits;
@@ -171,7 +171,7 @@ impl Inventory {
     /// # Errors
     /// `NotFound`, or the first `Mismatch`.
     pub(super) fn compare(&self, object: &Declaration) -> Result<(), BrokerError> {
-        let place = describe(object);
+        let place = object.to_string();
         match object {
             Declaration::Exchange(wanted) => {
                 let seen = find(&self.exchanges, &wanted.name).ok_or_else(|| missing(object))?;

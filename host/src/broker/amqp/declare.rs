@@ -21,7 +21,7 @@ pub(super) async fn declare(
     channel: &Channel,
     object: &Declaration,
 ) -> Result<Declared, BrokerError> {
-    let what = name(object);
+    let what = object.to_string();
     match object {
         Declaration::Exchange(exchange) => declare_exchange(channel, exchange, &what).await,
         Declaration::Queue(queue) => declare_queue(channel, queue, &what).await,
@@ -31,7 +31,7 @@ pub(super) async fn declare(
 
 /// Whether the object is there.
 pub(super) async fn exists(channel: &Channel, object: &Declaration) -> Result<bool, BrokerError> {
-    let what = name(object);
+    let what = object.to_string();
     let found = match object {
         Declaration::Exchange(exchange) => exchange_exists(channel, &exchange.name).await,
         Declaration::Queue(queue) => {
@@ -153,20 +153,6 @@ pub(super) async fn answered<T>(
         Ok(Err(error)) => Err(errors::of_channel(&error, what)),
         Err(_) => {
             Err(BrokerError::Unreachable(format!("{what}: no answer within {BROKER_ANSWER:?}")))
-        }
-    }
-}
-
-fn name(object: &Declaration) -> String {
-    match object {
-        Declaration::Exchange(exchange) => format!("exchange '{}'", exchange.name),
-        Declaration::Queue(queue) => format!("queue '{}'", queue.name),
-        Declaration::Binding(binding) => {
-            let destination = match &binding.destination {
-                Destination::Queue(name) => format!("queue '{name}'"),
-                Destination::Exchange(name) => format!("exchange '{name}'"),
-            };
-            format!("binding of {destination} to exchange '{}'", binding.source)
         }
     }
 }
