@@ -31,7 +31,6 @@ pub(super) struct Families {
     pub(super) publishes_refused: Family<Labels, Counter>,
     pub(super) rewound: Family<Labels, Counter>,
     pub(super) id_conflicts: Family<Labels, Counter>,
-    pub(super) receipts_dropped: Family<Labels, Counter>,
     pub(super) reports_unsent: Family<Labels, Counter>,
     pub(super) state_keys: Family<Labels, Gauge>,
     pub(super) state_bytes: Family<Labels, Gauge>,
@@ -74,11 +73,6 @@ impl Families {
             publishes_refused: add(r, "publishes_refused", "Publishes not accepted, by reason"),
             rewound: add(r, "messages_rewound", "Messages run again after a failure of their key"),
             id_conflicts: add(r, "id_conflicts", "Messages with a known id and another body"),
-            receipts_dropped: add(
-                r,
-                "receipts_dropped",
-                "Deliveries released because nothing settled them: a bug",
-            ),
             reports_unsent: add(
                 r,
                 "failure_reports_unsent",

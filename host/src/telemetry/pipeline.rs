@@ -54,7 +54,6 @@ struct Inner {
     confirms: Histogram,
     rewound: Counter,
     id_conflicts: Counter,
-    receipts_dropped: Counter,
     reports_unsent: Counter,
     state_keys: Gauge,
     state_bytes: Gauge,
@@ -141,7 +140,6 @@ impl PipelineMetrics {
             confirms: families.confirms.get_or_create_owned(&labels),
             rewound: counter(&families.rewound),
             id_conflicts: counter(&families.id_conflicts),
-            receipts_dropped: counter(&families.receipts_dropped),
             reports_unsent: counter(&families.reports_unsent),
             state_keys: gauge(&families.state_keys),
             state_bytes: gauge(&families.state_bytes),
@@ -251,11 +249,6 @@ impl PipelineMetrics {
         self.0.id_conflicts.inc();
     }
 
-    /// A delivery was released because nothing settled it: a bug.
-    pub fn receipt_dropped(&self) {
-        self.0.receipts_dropped.inc();
-    }
-
     /// A failure report wasn't confirmed in time.
     pub fn report_unsent(&self) {
         self.0.reports_unsent.inc();
@@ -321,7 +314,6 @@ impl PipelineMetrics {
             publishes_refused: it.refused.all().iter().map(|(_, c)| c.get()).sum(),
             rewound: it.rewound.get(),
             id_conflicts: it.id_conflicts.get(),
-            receipts_dropped: it.receipts_dropped.get(),
             reports_unsent: it.reports_unsent.get(),
             state_keys: it.state_keys.get(),
             state_bytes: it.state_bytes.get(),

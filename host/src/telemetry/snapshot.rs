@@ -54,8 +54,6 @@ pub struct PipelineSnapshot {
     pub rewound: u64,
     /// Messages with a known id and another body.
     pub id_conflicts: u64,
-    /// Deliveries released because nothing settled them: a bug.
-    pub receipts_dropped: u64,
     /// Failure reports that weren't confirmed in time.
     pub reports_unsent: u64,
     /// Keys that have state.

@@ -66,7 +66,6 @@ fn every_event_of_a_pipeline_shows_in_text_and_snapshot() {
     metrics.publish_refused("unroutable");
     metrics.rewound(3);
     metrics.id_conflict();
-    metrics.receipt_dropped();
     metrics.report_unsent();
     metrics.in_flight(2);
     metrics.in_flight(-1);
