@@ -1,17 +1,18 @@
 //! One broker's supervisor: sees to it that what the config needs is there, before anything is consumed
 //! and again whenever that is in doubt.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
-use crate::broker::{Broker, Server};
+use crate::broker::{Broker, Server, Version};
 use crate::config::{self, Config};
 use crate::limits::LINK_LOOK;
 use crate::pipeline::{Backoff, Readiness};
 use crate::telemetry::{BrokerMetrics, Telemetry};
-use crate::topology::{self, Plan};
+use crate::topology::{self, Finding, Plan, Severity};
 
 /// How a broker is doing.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,10 @@ pub(super) struct Supervisor {
     broker: Arc<dyn Broker>,
     settings: Option<config::Broker>,
     plan: Plan,
+    /// The config as far as this broker goes.
+    config: Config,
+    /// The version that was found to be able to do it all.
+    suited: Option<Version>,
     metrics: BrokerMetrics,
     state: watch::Sender<State>,
     ready: watch::Sender<Result<(), String>>,
@@ -55,6 +60,12 @@ impl Supervisor {
             broker,
             settings: config.brokers.get(name).cloned(),
             plan,
+            config: {
+                let mut own = config.clone();
+                own.brokers.retain(|broker, _| broker == name);
+                own
+            },
+            suited: None,
             metrics: telemetry.broker(name),
             state,
             ready,
@@ -119,13 +130,40 @@ impl Supervisor {
         }
     }
 
+    /// Whether this version of the broker can do what the config asks of it; what is merely unwise is
+    /// logged when the version is first seen.
+    fn suits(&mut self, version: Version) -> Result<(), String> {
+        if self.suited == Some(version) {
+            return Ok(());
+        }
+        let versions = BTreeMap::from([(self.name.clone(), Some(version))]);
+        let (errors, rest): (Vec<Finding>, Vec<Finding>) =
+            topology::findings(&self.config, &versions)
+                .into_iter()
+                .partition(|finding| finding.severity == Severity::Error);
+        if !errors.is_empty() {
+            let texts: Vec<String> =
+                errors.iter().map(|error| format!("{}: {}", error.place, error.text)).collect();
+            return Err(texts.join("; "));
+        }
+        for Finding { severity, place, text } in rest {
+            match severity {
+                Severity::Note => tracing::info!(broker = self.name, place, "{text}"),
+                _ => tracing::warn!(broker = self.name, place, "{text}"),
+            }
+        }
+        self.suited = Some(version);
+        Ok(())
+    }
+
     fn tell(&self, trouble: String) {
         drop(self.ready.send_replace(Err(trouble.clone())));
         self.state.send_modify(|state| state.trouble = Some(trouble));
     }
 
-    async fn prepare(&self) -> Result<Server, String> {
+    async fn prepare(&mut self) -> Result<Server, String> {
         let server = self.broker.server().await.map_err(|error| error.to_string())?;
+        self.suits(server.version)?;
         let Some(settings) = &self.settings else { return Ok(server) };
         let applied =
             topology::prepare(&*self.broker, settings, &self.plan).await.map_err(|errors| {
@@ -138,3 +176,6 @@ impl Supervisor {
         Ok(server)
     }
 }
+
+#[cfg(test)]
+mod tests;
