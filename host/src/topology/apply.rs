@@ -110,14 +110,14 @@ async fn compare(
             None => Ok(Compared::Unverified(format!(
                 "{} is there, but its arguments can't be compared without the right to configure \
                  it ({why}): name the management API or a definitions export in the config",
-                object.to_string()
+                object
             ))),
         },
         Err(mismatch) => match plan.without_default_limit(object) {
             Some(object) if broker.declare(&object).await.is_ok() => {
                 Ok(Compared::Unverified(format!(
                     "{} has no {}: the broker's own applies, 20 from RabbitMQ 4.0 on and none before",
-                    object.to_string(),
+                    object,
                     queue::DELIVERY_LIMIT
                 )))
             }
@@ -135,7 +135,7 @@ fn compare_binding(
         None => Ok(Compared::Unverified(format!(
             "{}: AMQP shows no bindings; name the management API or a definitions export in the \
              config",
-            binding.to_string()
+            binding
         ))),
     }
 }
@@ -159,7 +159,7 @@ pub(super) fn missing(object: &Declaration) -> BrokerError {
     BrokerError::NotFound(format!(
         "{}: with declare = \"verify\" the host creates nothing; import what `sluicegate topology \
          --definitions` prints, or set declare = \"create\"",
-        object.to_string()
+        object
     ))
 }
 
