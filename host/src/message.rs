@@ -134,6 +134,12 @@ impl Table {
         self.0.is_empty()
     }
 
+    /// Bytes that AMQP 0-9-1 writes it in, its length included.
+    #[must_use]
+    pub fn wire_bytes(&self) -> usize {
+        4 + self.iter().map(|(name, value)| 1 + name.len() + 1 + value.wire_bytes()).sum::<usize>()
+    }
+
     /// The fields in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &FieldValue)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
@@ -155,6 +161,21 @@ impl FieldValue {
         match self {
             Self::Text(bytes) => std::str::from_utf8(bytes).ok(),
             _ => None,
+        }
+    }
+
+    /// Bytes that AMQP 0-9-1 writes it in, without the octet of its type.
+    fn wire_bytes(&self) -> usize {
+        match self {
+            Self::Void => 0,
+            Self::Bool(_) | Self::I8(_) | Self::U8(_) => 1,
+            Self::I16(_) | Self::U16(_) => 2,
+            Self::I32(_) | Self::U32(_) | Self::F32(_) => 4,
+            Self::Decimal { .. } => 5,
+            Self::I64(_) | Self::F64(_) | Self::Timestamp(_) => 8,
+            Self::Text(bytes) | Self::Bytes(bytes) => 4 + bytes.len(),
+            Self::Array(items) => 4 + items.iter().map(|item| 1 + item.wire_bytes()).sum::<usize>(),
+            Self::Table(table) => table.wire_bytes(),
         }
     }
 

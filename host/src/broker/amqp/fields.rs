@@ -158,27 +158,6 @@ pub(super) fn from_properties(properties: &BasicProperties) -> Properties {
     }
 }
 
-/// Bytes of a table on the wire, its length included.
-pub(super) fn table_bytes(table: &Table) -> usize {
-    4 + table.iter().map(|(name, value)| 1 + name.len() + 1 + value_bytes(value)).sum::<usize>()
-}
-
-fn value_bytes(value: &FieldValue) -> usize {
-    match value {
-        FieldValue::Void => 0,
-        FieldValue::Bool(_) | FieldValue::I8(_) | FieldValue::U8(_) => 1,
-        FieldValue::I16(_) | FieldValue::U16(_) => 2,
-        FieldValue::I32(_) | FieldValue::U32(_) | FieldValue::F32(_) => 4,
-        FieldValue::Decimal { .. } => 5,
-        FieldValue::I64(_) | FieldValue::F64(_) | FieldValue::Timestamp(_) => 8,
-        FieldValue::Text(v) | FieldValue::Bytes(v) => 4 + v.len(),
-        FieldValue::Array(items) => {
-            4 + items.iter().map(|item| 1 + value_bytes(item)).sum::<usize>()
-        }
-        FieldValue::Table(table) => table_bytes(table),
-    }
-}
-
 /// Bytes of a content header frame for these properties, at most.
 pub(super) fn header_frame_bytes(properties: &Properties) -> usize {
     // Frame 8, class, weight and size 12, flags 2; then each property with its length.
@@ -195,5 +174,5 @@ pub(super) fn header_frame_bytes(properties: &Properties) -> usize {
         &properties.cluster_id,
     ];
     let texts: usize = texts.into_iter().flatten().map(|text| 1 + text.len()).sum();
-    8 + 12 + 2 + 1 + 1 + 8 + texts + table_bytes(&properties.headers)
+    8 + 12 + 2 + 1 + 1 + 8 + texts + properties.headers.wire_bytes()
 }

@@ -6,7 +6,7 @@
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Connection};
 
-use super::fields::{TooLong, header_frame_bytes, short, table_bytes, to_properties};
+use super::fields::{TooLong, header_frame_bytes, short, to_properties};
 use crate::broker::{Outgoing, Published};
 use crate::limits::{HEADERS_BYTES, PUBLISH_BYTES};
 use crate::message::Properties;
@@ -49,7 +49,7 @@ fn encode(message: &Outgoing, frame_max: usize, user: &str) -> Result<Encoded, S
     if body > PUBLISH_BYTES {
         return Err(format!("the body has {body} bytes; {PUBLISH_BYTES} are allowed"));
     }
-    let headers = table_bytes(&message.properties.headers);
+    let headers = message.properties.headers.wire_bytes();
     if headers > HEADERS_BYTES {
         return Err(format!("the headers have {headers} bytes; {HEADERS_BYTES} are allowed"));
     }

@@ -8,7 +8,6 @@ use super::Shared;
 use super::queue::parse_expiration;
 use crate::broker::{Outgoing, Published, Publisher};
 use crate::limits::{HEADERS_BYTES, PUBLISH_BYTES, SHORT_STRING_BYTES};
-use crate::message::{FieldValue, Table};
 
 /// A publisher on the embedded broker.
 pub(super) struct EmbeddedPublisher {
@@ -44,7 +43,7 @@ fn impossible(outgoing: &Outgoing) -> Option<String> {
     if key > SHORT_STRING_BYTES {
         return Some(format!("routing key of {key} bytes, {SHORT_STRING_BYTES} at most"));
     }
-    let headers = table_bytes(&outgoing.properties.headers);
+    let headers = outgoing.properties.headers.wire_bytes();
     if headers > HEADERS_BYTES {
         return Some(format!("headers of {headers} bytes, {HEADERS_BYTES} at most"));
     }
@@ -52,24 +51,5 @@ fn impossible(outgoing: &Outgoing) -> Option<String> {
     match parse_expiration(expiration) {
         Some(_) => None,
         None => Some(format!("expiration '{expiration}' is no number of milliseconds")),
-    }
-}
-
-/// Bytes of a table as AMQP writes it.
-fn table_bytes(table: &Table) -> usize {
-    table.iter().map(|(name, value)| 1 + name.len() + value_bytes(value)).sum::<usize>() + 4
-}
-
-fn value_bytes(value: &FieldValue) -> usize {
-    1 + match value {
-        FieldValue::Void => 0,
-        FieldValue::Bool(_) | FieldValue::I8(_) | FieldValue::U8(_) => 1,
-        FieldValue::I16(_) | FieldValue::U16(_) => 2,
-        FieldValue::I32(_) | FieldValue::U32(_) | FieldValue::F32(_) => 4,
-        FieldValue::Decimal { .. } => 5,
-        FieldValue::I64(_) | FieldValue::F64(_) | FieldValue::Timestamp(_) => 8,
-        FieldValue::Text(bytes) | FieldValue::Bytes(bytes) => 4 + bytes.len(),
-        FieldValue::Array(values) => 4 + values.iter().map(value_bytes).sum::<usize>(),
-        FieldValue::Table(table) => table_bytes(table),
     }
 }

@@ -47,7 +47,7 @@ proptest! {
     fn a_tables_size_is_what_the_library_writes(table in table_of(value())) {
         let theirs = to_table(&table).unwrap();
         let written = gen_field_table::<Vec<u8>>(&theirs)(Vec::new().into()).unwrap();
-        prop_assert_eq!(written.write.len(), table_bytes(&table));
+        prop_assert_eq!(written.write.len(), table.wire_bytes());
     }
 }
 
