@@ -68,11 +68,13 @@ impl Pipelines {
         let abandon = CancellationToken::new();
         let targets: Arc<[Target]> = targets(setup);
         let plugins: Vec<Arc<Plugin>> = setup.plugins.values().cloned().collect();
+        // One for all pipelines: its bound is the file's.
+        let journal = Arc::new(Journal::new(&config.service.state_dir));
         let shapes = config
             .pipelines
             .iter()
             .enumerate()
-            .map(|(index, pipeline)| shape(setup, index, pipeline).map(Arc::new))
+            .map(|(index, pipeline)| shape(setup, index, pipeline, &journal).map(Arc::new))
             .collect::<Result<Vec<_>, _>>()?;
 
         let prefetch: usize = config.pipelines.iter().map(|p| usize::from(p.prefetch)).sum();
@@ -123,7 +125,12 @@ fn shard_count(config: &Config) -> usize {
     }
 }
 
-fn shape(setup: &Setup<'_>, index: usize, pipeline: &Pipeline) -> Result<Shape, StartError> {
+fn shape(
+    setup: &Setup<'_>,
+    index: usize,
+    pipeline: &Pipeline,
+    journal: &Arc<Journal>,
+) -> Result<Shape, StartError> {
     let index = u16::try_from(index).unwrap_or(u16::MAX);
     let queue = queue(setup, pipeline)?;
     let mut plugins = Vec::new();
@@ -153,7 +160,7 @@ fn shape(setup: &Setup<'_>, index: usize, pipeline: &Pipeline) -> Result<Shape, 
         id_window: pipeline.id_window,
         in_flight: Arc::new(InFlight::default()),
         metrics: setup.telemetry.pipeline(&pipeline.name),
-        journal: Arc::new(Journal::new(&setup.config.service.state_dir)),
+        journal: Arc::clone(journal),
     })
 }
 
