@@ -5,7 +5,6 @@
 //! have nowhere to go. A permanent one fails the message. A failure report gets one try.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
@@ -204,12 +203,12 @@ impl Publishing {
         Ok(publisher.publish(&group).await)
     }
 
-    /// Has somebody look whether all that should be there is.
     /// Why the broker may lack something now that it will have soon.
     fn unready(&self, broker: usize) -> Option<String> {
         self.brokers[broker].ready.as_ref().and_then(|ready| ready.borrow().clone().err())
     }
 
+    /// Has somebody look whether all that should be there is.
     fn doubt(&self, broker: usize) {
         // One doubt that waits is as good as two.
         let _ = self.brokers[broker].doubt.try_send(());
@@ -265,7 +264,7 @@ fn failure(code: &str, text: String) -> Failure {
         text,
         stage: None,
         backtrace: Vec::new(),
-        retry_after: None::<Duration>,
+        retry_after: None,
     }
 }
 
