@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`message`], [`limits`] | plain words that everyone speaks; every bound and default |
 //! | [`verdict`], [`route`], [`state`] | what plugins decide; topic and header matching; state by key |
+//! | [`report`] | what is told of a message that failed |
 //! | [`config`], [`telemetry`] | text → what the operator means; metrics and log events |
 //! | [`broker`], [`plugin`], [`builtin`] | RabbitMQ and the embedded broker behind one trait; components compiled, sandboxed, called; those that this binary carries |
 //! | [`topology`] | what a config needs on its brokers |
@@ -29,6 +30,7 @@ pub mod message;
 pub mod pipeline;
 pub mod plugin;
 pub mod publish;
+pub mod report;
 pub mod route;
 pub mod service;
 pub mod simulate;

@@ -150,6 +150,11 @@ pub const DEADLINE_ATTEMPTS: u32 = 3;
 
 /// The exchange that failure reports go to.
 pub const FAILURES_EXCHANGE: &str = "sluicegate.failures";
+/// The internal exchange by which retried messages come back from their delay queues: nobody can
+/// publish to it, so what comes from it was written by a host.
+pub const RETURN_EXCHANGE: &str = "sluicegate.return";
+/// The exchange by which dead letters are replayed into the queue that they came from.
+pub const REPLAY_EXCHANGE: &str = "sluicegate.replay";
 /// Failure reports kept.
 pub const FAILURES_MAX_LENGTH: u64 = 100_000;
 /// How long a failure report is kept.

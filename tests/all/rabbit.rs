@@ -34,6 +34,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(50);
 /// Attempts to find ports that nobody else takes in the meantime.
 const PORT_ATTEMPTS: usize = 3;
+/// Where ports are looked for.
+const PORTS: std::ops::Range<u16> = 12_000..30_000;
 
 /// The life of a running node. Reads one word: `stop` ends it gently; `kill`, or the end of the
 /// input, at once.
@@ -167,8 +169,16 @@ impl RabbitNode {
     pub(crate) fn restart(&self) {
         let server = find("rabbitmq-server", "SLUICEGATE_RABBITMQ_SERVER")
             .unwrap_or_else(|| panic!("rabbitmq-server was there a moment ago"));
-        self.spawn(&server);
-        self.await_ready().unwrap_or_else(|why| panic!("RabbitMQ didn't start again: {why}"));
+        for attempt in 1..=PORT_ATTEMPTS {
+            self.spawn(&server);
+            match self.await_ready() {
+                Ok(()) => return,
+                Err(why) if attempt == PORT_ATTEMPTS => {
+                    panic!("RabbitMQ didn't start again: {why}")
+                }
+                Err(_) => {}
+            }
+        }
     }
 
     /// How the host is told of it.
@@ -363,10 +373,14 @@ pub(crate) fn tls_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tls")
 }
 
-/// Ports that were free a moment ago; held together so that they differ.
+/// Ports that were free a moment ago; held together so that they differ. Below those that the kernel
+/// gives to outgoing connections: a node that is away for a moment must find its ports free again,
+/// whoever connected somewhere meanwhile.
 fn free_ports<const N: usize>() -> [u16; N] {
     let held: [TcpListener; N] = std::array::from_fn(|_| {
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap_or_else(|e| panic!("a free port: {e}"))
+        (0..PORTS.len())
+            .find_map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, fastrand::u16(PORTS))).ok())
+            .unwrap_or_else(|| panic!("no free port in {PORTS:?}"))
     });
     held.map(|listener| {
         listener.local_addr().unwrap_or_else(|e| panic!("the address of a free port: {e}")).port()

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::Serialize;
 
 use super::headers;
 use super::job::Job;
@@ -13,6 +12,7 @@ use crate::broker::Outgoing;
 use crate::config::{Output, Unroutable};
 use crate::limits::{FAILURE_TEXT_BYTES, SHORT_STRING_BYTES};
 use crate::message::{FieldValue, Properties, Table};
+use crate::report::{self, Report};
 use crate::topology;
 use crate::verdict::Failure;
 
@@ -218,87 +218,75 @@ impl Addresses {
         properties
     }
 
-    /// What is told of a message that ends as a failure.
+    /// What is known of a message that ends as a failure, in the way that `end` names.
     #[must_use]
-    pub fn report(&self, job: &Job, failure: &Failure, now_s: u64) -> Planned {
-        let report = Report::new(self, job, failure, now_s);
-        let body = serde_json::to_vec(&report).map_or_else(|_| Bytes::new(), Bytes::from);
+    pub fn report(&self, job: &Job, failure: &Failure, end: &str, now_s: u64) -> Report {
+        let message = &job.message;
+        let properties = &message.properties;
+        let stage = failure.stage.as_ref();
+        let id = properties.message_id.as_deref();
+        let trace = |name| properties.headers.text(name).map(str::to_owned);
+        Report {
+            id: failure_id(job),
+            letter: report::letter(
+                &self.queue,
+                &message.exchange,
+                &message.routing_key,
+                id,
+                &message.body,
+            ),
+            fingerprint: report::fingerprint(&self.pipeline, failure),
+            message_id: properties.message_id.clone(),
+            pipeline: self.pipeline.clone(),
+            queue: self.queue.clone(),
+            exchange: message.exchange.clone(),
+            routing_key: message.routing_key.clone(),
+            key: job.key.as_deref().map(str::to_owned),
+            headers: report::headers(&properties.headers),
+            class: failure.class.as_str().to_owned(),
+            code: failure.code.clone(),
+            text: bounded(&failure.text, FAILURE_TEXT_BYTES).to_owned(),
+            stage: stage.map(|stage| stage.index),
+            plugin: stage.map(|stage| stage.plugin.clone()),
+            plugin_digest: stage.map(|stage| stage.digest.clone()),
+            backtrace: failure.backtrace.clone(),
+            attempt: job.attempt,
+            first_failed_at: if job.first_failed_at == 0 { now_s } else { job.first_failed_at },
+            failed_at: now_s,
+            end: end.to_owned(),
+            body_bytes: message.body.len(),
+            body_digest: blake3::hash(&message.body).to_hex().to_string(),
+            traceparent: trace(TRACE[0]),
+            tracestate: trace(TRACE[1]),
+            replay_of: None,
+            replay_count: 0,
+            host: self.host.clone(),
+        }
+    }
+
+    /// The message that tells it.
+    #[must_use]
+    pub fn tell(&self, report: &Report) -> Planned {
+        let body = serde_json::to_vec(report).map_or_else(|_| Bytes::new(), Bytes::from);
         let mut headers = Table::default();
         headers.set(headers::PIPELINE, self.pipeline.as_str());
-        headers.set(headers::CLASS, failure.class.as_str());
-        headers.set(headers::CODE, bounded(&failure.code, SHORT_STRING_BYTES));
+        headers.set(headers::CLASS, report.class.as_str());
+        headers.set(headers::CODE, bounded(&report.code, SHORT_STRING_BYTES));
         let properties = Properties {
             content_type: Some("application/json".to_owned()),
             delivery_mode: Some(2),
             message_id: Some(report.id.clone()),
-            correlation_id: job.message.properties.message_id.clone(),
-            timestamp: Some(now_s),
-            kind: Some("failure".to_owned()),
+            correlation_id: report.message_id.clone(),
+            timestamp: Some(report.failed_at),
+            kind: Some(report::FAILURE_KIND.to_owned()),
             headers,
             ..Properties::default()
         };
-        let routing_key = format!("{}.{}", bounded(&self.pipeline, 200), failure.class);
+        let routing_key = format!("{}.{}", bounded(&self.pipeline, 200), report.class);
         Planned {
             broker: self.broker,
             message: Outgoing { exchange: self.failures.clone(), routing_key, properties, body },
             role: Role::Report,
-        }
-    }
-}
-
-/// A failure report's body.
-#[derive(Debug, Serialize)]
-struct Report<'r> {
-    id: String,
-    message_id: Option<&'r str>,
-    pipeline: &'r str,
-    queue: &'r str,
-    exchange: &'r str,
-    routing_key: &'r str,
-    key: Option<&'r str>,
-    class: &'static str,
-    code: &'r str,
-    text: &'r str,
-    stage: Option<usize>,
-    plugin: Option<&'r str>,
-    plugin_digest: Option<&'r str>,
-    backtrace: &'r [String],
-    attempt: u32,
-    first_failed_at: u64,
-    failed_at: u64,
-    body_bytes: usize,
-    /// Digest of the body, so that a dead letter can be told from another with the same id.
-    body_digest: String,
-    traceparent: Option<&'r str>,
-    host: &'r str,
-}
-
-impl<'r> Report<'r> {
-    fn new(addresses: &'r Addresses, job: &'r Job, failure: &'r Failure, now_s: u64) -> Self {
-        let message = &job.message;
-        let stage = failure.stage.as_ref();
-        Self {
-            id: failure_id(job),
-            message_id: message.properties.message_id.as_deref(),
-            pipeline: &addresses.pipeline,
-            queue: &addresses.queue,
-            exchange: &message.exchange,
-            routing_key: &message.routing_key,
-            key: job.key.as_deref(),
-            class: failure.class.as_str(),
-            code: &failure.code,
-            text: bounded(&failure.text, FAILURE_TEXT_BYTES),
-            stage: stage.map(|stage| stage.index),
-            plugin: stage.map(|stage| stage.plugin.as_str()),
-            plugin_digest: stage.map(|stage| stage.digest.as_str()),
-            backtrace: &failure.backtrace,
-            attempt: job.attempt,
-            first_failed_at: if job.first_failed_at == 0 { now_s } else { job.first_failed_at },
-            failed_at: now_s,
-            body_bytes: message.body.len(),
-            body_digest: blake3::hash(&message.body).to_hex().to_string(),
-            traceparent: message.properties.headers.text(TRACE[0]),
-            host: &addresses.host,
         }
     }
 }

@@ -36,6 +36,11 @@ pub const PLUGIN_DIGEST: &str = "sluicegate-plugin-digest";
 /// The failure report's id, on annotated dead letters.
 pub const FAILURE_ID: &str = "sluicegate-failure-id";
 
+/// On a replayed message: the id of the failure that it is replayed after.
+pub const REPLAY_OF: &str = "sluicegate-replay-of";
+/// How often a message was replayed; on a replayed message.
+pub const REPLAY_COUNT: &str = "sluicegate-replay-count";
+
 /// How often a quorum queue delivered it: of one delivery, not of the message.
 const COUNT: &str = "x-delivery-count";
 const PREFIX: &str = "sluicegate-";

@@ -188,7 +188,7 @@ impl Lane {
     fn end(&self, job: &Job, failure: Failure, now_s: u64) -> (End, Vec<Planned>) {
         let shape = &*self.shape;
         let addresses = &shape.addresses;
-        let mut items = vec![addresses.report(job, &failure, now_s)];
+        let mut items = Vec::new();
         let settled = match &shape.policy.terminal {
             Terminal::Nack => Settled::DeadLettered,
             Terminal::Discard => Settled::Discarded,
@@ -198,6 +198,8 @@ impl Lane {
                 Settled::Annotated
             }
         };
+        let report = addresses.report(job, &failure, settled.as_str(), now_s);
+        items.insert(0, addresses.tell(&report));
         (End::Failed(failure, settled), items)
     }
 

@@ -189,7 +189,9 @@ async fn an_annotated_dead_letter_carries_its_reason() {
 
 #[tokio::test]
 async fn a_report_says_what_failed_where_and_why() {
-    let report = addresses().report(&full(), &failure(), 1000).message;
+    let addresses = addresses();
+    let report = addresses.report(&full(), &failure(), "dead_lettered", 1000);
+    let report = addresses.tell(&report).message;
     assert_eq!(report.exchange, "sluicegate.failures");
     assert_eq!(report.routing_key, "p.reject");
     let body: serde_json::Value = serde_json::from_slice(&report.body).unwrap();
@@ -198,5 +200,8 @@ async fn a_report_says_what_failed_where_and_why() {
     assert_eq!(body["code"], "bad");
     assert_eq!(body["key"], "m-1");
     assert_eq!(body["failed_at"], 1000);
+    assert_eq!(body["end"], "dead_lettered");
+    assert_eq!(body["letter"].as_str().map(str::len), Some(32));
+    assert_eq!(body["fingerprint"].as_str().map(str::len), Some(16));
     assert_eq!(body["body_digest"], blake3::hash(b"body").to_hex().to_string());
 }
