@@ -47,6 +47,13 @@ pub trait Broker: Send + Sync + 'static {
     /// When the question can't be asked.
     async fn exists(&self, object: &Declaration) -> Result<bool, BrokerError>;
 
+    /// How much waits in a queue, and for how many consumers; touches nothing.
+    ///
+    /// # Errors
+    /// [`BrokerError::NotFound`] when there is no such queue, `Locked` when it belongs to another
+    /// connection.
+    async fn depth(&self, queue: &str) -> Result<Depth, BrokerError>;
+
     /// Starts a consumer with a channel of its own.
     ///
     /// # Errors
@@ -201,6 +208,15 @@ pub struct ConsumeRequest {
     pub exclusive: bool,
     /// Shown in the broker's pages.
     pub tag: String,
+}
+
+/// How full a queue is, and who takes from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Messages ready to be delivered; those that consumers hold aren't counted.
+    pub messages: u32,
+    /// Consumers.
+    pub consumers: u32,
 }
 
 /// What answers at a broker's address.

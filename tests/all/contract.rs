@@ -57,6 +57,7 @@ macro_rules! contract_suite {
             a_different_property_is_named_with_both_values,
             what_a_broker_cannot_make_is_refused,
             asking_whether_an_object_exists_creates_nothing,
+            a_queues_depth_counts_what_is_ready_and_who_consumes,
             a_binding_needs_both_ends,
             a_server_named_queue_comes_with_its_consumer,
         ] }

@@ -40,8 +40,8 @@ use self::consumer::AmqpConsumer;
 use self::link::{LastError, Link};
 use self::publisher::AmqpPublisher;
 use super::{
-    Broker, BrokerError, ConsumeRequest, Consumer, Declaration, Declared, LinkState, Publisher,
-    Server,
+    Broker, BrokerError, ConsumeRequest, Consumer, Declaration, Declared, Depth, LinkState,
+    Publisher, Server,
 };
 use crate::config::Amqp;
 use crate::limits::SETUP_LINGER;
@@ -120,6 +120,10 @@ impl Broker for AmqpBroker {
 
     async fn exists(&self, object: &Declaration) -> Result<bool, BrokerError> {
         self.setup.channel(async |channel| declare::exists(&channel, object).await).await
+    }
+
+    async fn depth(&self, queue: &str) -> Result<Depth, BrokerError> {
+        self.setup.channel(async |channel| declare::depth(&channel, queue).await).await
     }
 
     async fn consume(&self, request: ConsumeRequest) -> Result<Box<dyn Consumer>, BrokerError> {

@@ -31,8 +31,8 @@ use self::model::Model;
 use self::publisher::EmbeddedPublisher;
 use self::queue::{ConsumerId, Owner};
 use crate::broker::{
-    Broker, BrokerError, ConsumeRequest, Consumer, Declaration, Declared, Destination, LinkState,
-    Published, Publisher, Server, Version,
+    Broker, BrokerError, ConsumeRequest, Consumer, Declaration, Declared, Depth, Destination,
+    LinkState, Published, Publisher, Server, Version,
 };
 use crate::message::Message;
 
@@ -162,6 +162,20 @@ impl Broker for Embedded {
             Declaration::Binding(_) => {
                 Err(BrokerError::Unsupported("asking whether a binding exists".to_owned()))
             }
+        })
+    }
+
+    async fn depth(&self, queue: &str) -> Result<Depth, BrokerError> {
+        self.reached()?;
+        self.shared.with(|model, _| {
+            let found = model.queue(queue);
+            let found = found.ok_or_else(|| BrokerError::NotFound(format!("queue '{queue}'")))?;
+            if matches!(found.owner, Owner::Consumer(_)) {
+                return Err(BrokerError::Locked(format!("queue '{queue}'")));
+            }
+            let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+            let consumers = count(found.consumers.len());
+            Ok(Depth { messages: count(found.length()), consumers })
         })
     }
 

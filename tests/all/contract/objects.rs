@@ -1,14 +1,14 @@
 //! Declaring, comparing, and looking without touching.
 
 use sluicegate::broker::{
-    BindingDeclaration, BrokerError, Declaration, Destination, ExchangeDeclaration, Settlement,
-    Version,
+    BindingDeclaration, BrokerError, Declaration, Depth, Destination, ExchangeDeclaration,
+    Settlement, Version,
 };
 use sluicegate::config::{ExchangeKind, QueueKind};
 use sluicegate::message::Table;
 
 use super::World;
-use super::world::{body, message, next, request, table, within};
+use super::world::{body, eventually, message, next, request, table, within};
 
 fn exchange(world: &World, kind: ExchangeKind) -> ExchangeDeclaration {
     ExchangeDeclaration {
@@ -119,6 +119,24 @@ pub(crate) async fn asking_whether_an_object_exists_creates_nothing(world: &Worl
         world.declare(object.clone()).await;
         assert_eq!(within(world.broker.exists(object)).await, Ok(true));
     }
+}
+
+pub(crate) async fn a_queues_depth_counts_what_is_ready_and_who_consumes(world: &World) {
+    let queue = world.queue("q", &[]).await;
+    let depth = async || within(world.broker.depth(&queue)).await.expect("it is there");
+    assert_eq!(depth().await, Depth { messages: 0, consumers: 0 });
+    let group: Vec<_> = ["a", "b", "c"].map(|body| message("", &queue, body)).into();
+    world.publish_confirmed(&group).await;
+    assert_eq!(depth().await, Depth { messages: 3, consumers: 0 });
+    let mut consumer = world.consume(&queue, 2).await;
+    let held = next(&mut consumer).await;
+    assert_eq!(depth().await, Depth { messages: 1, consumers: 1 }, "two are out");
+    held.receipt.settle(Settlement::Ack);
+    within(consumer.close()).await.expect("it closes");
+    let left = || async { (depth().await == Depth { messages: 2, consumers: 0 }).then_some(()) };
+    eventually(left).await;
+    let missing = within(world.broker.depth(&world.name("missing"))).await;
+    assert!(matches!(missing, Err(BrokerError::NotFound(_))), "{missing:?}");
 }
 
 pub(crate) async fn a_binding_needs_both_ends(world: &World) {

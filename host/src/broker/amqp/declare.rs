@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use super::errors;
 use super::fields::{TooLong, short, to_table};
 use crate::broker::{
-    BindingDeclaration, BrokerError, Declaration, Declared, Destination, ExchangeDeclaration,
-    QueueDeclaration,
+    BindingDeclaration, BrokerError, Declaration, Declared, Depth, Destination,
+    ExchangeDeclaration, QueueDeclaration,
 };
 use crate::config::{ExchangeKind, QueueKind};
 use crate::limits::BROKER_ANSWER;
@@ -34,12 +34,7 @@ pub(super) async fn exists(channel: &Channel, object: &Declaration) -> Result<bo
     let what = object.to_string();
     let found = match object {
         Declaration::Exchange(exchange) => exchange_exists(channel, &exchange.name).await,
-        Declaration::Queue(queue) => {
-            let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-            let name = short(&what, &queue.name).map_err(unsupported)?;
-            let asked = channel.queue_declare(name, options, FieldTable::default());
-            answered(asked, &what).await.map(drop)
-        }
+        Declaration::Queue(queue) => depth(channel, &queue.name).await.map(drop),
         Declaration::Binding(_) => {
             return Err(BrokerError::Unsupported(format!("asking for {what} over AMQP")));
         }
@@ -49,6 +44,16 @@ pub(super) async fn exists(channel: &Channel, object: &Declaration) -> Result<bo
         Err(BrokerError::NotFound(_)) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// What the broker counts in a queue.
+pub(super) async fn depth(channel: &Channel, queue: &str) -> Result<Depth, BrokerError> {
+    let what = format!("queue '{queue}'");
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let name = short(&what, queue).map_err(unsupported)?;
+    let asked = channel.queue_declare(name, options, FieldTable::default());
+    let queue = answered(asked, &what).await?;
+    Ok(Depth { messages: queue.message_count(), consumers: queue.consumer_count() })
 }
 
 /// Succeeds where the exchange is there.

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use super::*;
-use crate::broker::{ConsumeRequest, Consumer, Declaration, Declared, LinkState, Server};
+use crate::broker::{ConsumeRequest, Consumer, Declaration, Declared, Depth, LinkState, Server};
 use crate::message::Properties;
 use crate::telemetry::Telemetry;
 
@@ -36,6 +36,10 @@ impl Broker for Script {
     }
 
     async fn exists(&self, _: &Declaration) -> Result<bool, BrokerError> {
+        unused()
+    }
+
+    async fn depth(&self, _: &str) -> Result<Depth, BrokerError> {
         unused()
     }
 

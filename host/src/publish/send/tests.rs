@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Counts, End, Feed, Job, Progress};
 use crate::broker::{
-    Broker, BrokerError, ConsumeRequest, Consumer, Declaration, Declared, LinkState, Outgoing,
-    Published, Publisher, Server,
+    Broker, BrokerError, ConsumeRequest, Consumer, Declaration, Declared, Depth, LinkState,
+    Outgoing, Published, Publisher, Server,
 };
 use crate::publish::recipe::{BodyKind, Recipe};
 use crate::publish::record::Format;
@@ -34,6 +34,9 @@ impl Broker for Arc<Scripted> {
         Err(BrokerError::Unsupported("scripted".to_owned()))
     }
     async fn exists(&self, _: &Declaration) -> Result<bool, BrokerError> {
+        Err(BrokerError::Unsupported("scripted".to_owned()))
+    }
+    async fn depth(&self, _: &str) -> Result<Depth, BrokerError> {
         Err(BrokerError::Unsupported("scripted".to_owned()))
     }
     async fn consume(&self, _: ConsumeRequest) -> Result<Box<dyn Consumer>, BrokerError> {

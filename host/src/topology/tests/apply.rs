@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use super::*;
 use crate::broker::embedded::Embedded;
 use crate::broker::{
-    Broker as _, BrokerError, ConsumeRequest, Consumer, Declared, LinkState, Publisher, Server,
+    Broker as _, BrokerError, ConsumeRequest, Consumer, Declared, Depth, LinkState, Publisher,
+    Server,
 };
 
 /// The embedded broker for a user without the right to configure, who keeps a list of tries.
@@ -27,6 +28,9 @@ impl crate::broker::Broker for Forbidding {
     }
     async fn exists(&self, object: &Declaration) -> Result<bool, BrokerError> {
         self.inner.exists(object).await
+    }
+    async fn depth(&self, queue: &str) -> Result<Depth, BrokerError> {
+        self.inner.depth(queue).await
     }
     async fn consume(&self, request: ConsumeRequest) -> Result<Box<dyn Consumer>, BrokerError> {
         self.inner.consume(request).await
