@@ -8,7 +8,7 @@
 //!
 //! | rooms | what happens there |
 //! |---|---|
-//! | [`message`], [`limits`] | plain words that everyone speaks; every bound and default |
+//! | [`message`], [`limits`], [`fault`] | plain words that everyone speaks; every bound and default; where a test may have the process die |
 //! | [`verdict`], [`route`], [`state`] | what plugins decide; topic and header matching; state by key |
 //! | [`report`] | what is told of a message that failed |
 //! | [`config`], [`telemetry`] | text → what the operator means; metrics and log events |
@@ -25,6 +25,7 @@ pub mod broker;
 pub mod builtin;
 pub mod cli;
 pub mod config;
+pub mod fault;
 pub mod limits;
 pub mod message;
 pub mod pipeline;

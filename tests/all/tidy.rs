@@ -295,3 +295,24 @@ fn every_class_of_failure_is_documented() {
     let missing: Vec<String> = missing.filter(|key| !docs.contains(key.as_str())).collect();
     assert_none("classes that docs/configuration.md doesn't know", &missing);
 }
+
+#[test]
+fn no_build_for_users_has_fault_points() {
+    let manifests = ["Cargo.toml", "host/Cargo.toml", "plugin-sdk/Cargo.toml", "xtask/Cargo.toml"];
+    for manifest in manifests {
+        let text = std::fs::read_to_string(root().join(manifest)).unwrap();
+        let own: Vec<&str> = text.lines().filter(|line| line.contains("fault-points")).collect();
+        let declared = if manifest == "host/Cargo.toml" { 1 } else { 0 };
+        assert_eq!(own.len(), declared, "{manifest}: {own:?}");
+        assert!(!text.contains("default = ["), "{manifest} has default features");
+    }
+    // As cargo itself resolves what it builds when nobody names the tests.
+    let features = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none"])
+        .args(["--package", "sluicegate", "--format", "{p} [{f}]", "--depth", "0"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let features = String::from_utf8(features.stdout).unwrap();
+    assert!(features.starts_with("sluicegate v") && features.trim().ends_with("[]"), "{features}");
+}

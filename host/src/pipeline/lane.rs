@@ -9,6 +9,7 @@
 //! State changes of a group stay in the group until it is published. A key that must be rewound gives
 //! them up, in the group and in all later ones, and its messages return to the front of the backlog.
 
+mod admit;
 mod group;
 
 use std::collections::{HashSet, VecDeque};
@@ -28,10 +29,11 @@ use super::shape::Shape;
 use super::stages::{self, Call, Outcome, Run, Setting};
 use crate::broker::Settlement;
 use crate::config::BatchLimits;
-use crate::limits::{READY_BATCHES_MAX, STATE_KEYS};
+use crate::fault::{self, Point};
+use crate::limits::READY_BATCHES_MAX;
 use crate::state::{Changes, Store};
 use crate::telemetry::Outcome as Settled;
-use crate::verdict::{Failure, FailureClass};
+use crate::verdict::Failure;
 
 /// One pipeline on one shard.
 pub struct Lane {
@@ -110,31 +112,14 @@ impl Lane {
         }
         if !taken.is_empty() {
             self.bound_keys(&mut taken);
+            fault::point(Point::PreRun, || taken.iter().map(|job| &*job.body));
             let run = self.run(call, &taken, now_us);
+            fault::point(Point::PostRun, || taken.iter().map(|job| &*job.body));
             let group = self.group(taken, run, now_us / 1_000_000);
             self.ready.push_back(group);
             self.dispatch();
         }
         true
-    }
-
-    /// Refuses keys that would need more state than a shard holds.
-    fn bound_keys(&self, jobs: &mut [Job]) {
-        if self.store.keys() < STATE_KEYS {
-            return;
-        }
-        for job in jobs {
-            if job.key.as_ref().is_some_and(|key| !self.store.has(key)) && job.unfit.is_none() {
-                job.unfit = Some(Failure {
-                    class: FailureClass::Memory,
-                    code: "state_full".to_owned(),
-                    text: format!("this shard holds state of {STATE_KEYS} keys and takes no more"),
-                    stage: None,
-                    backtrace: Vec::new(),
-                    retry_after: None,
-                });
-            }
-        }
     }
 
     fn run(&self, call: &mut dyn Call, jobs: &[Job], now_us: u64) -> Run {
@@ -256,6 +241,7 @@ impl Lane {
         }
         let rewound = self.rewind_failed(&failed, &mut changes, &mut open);
         self.commit(changes);
+        fault::point(Point::PostCommit, || open.iter().map(|entry| &*entry.job.body));
         for entry in open {
             self.finish(entry);
         }
@@ -362,6 +348,7 @@ impl Lane {
     }
 
     fn hand_back(&self, job: Job, settlement: Settlement, outcome: Settled) {
+        fault::point(Point::PreAck, || std::iter::once(&*job.body));
         self.shape.metrics.settled(outcome);
         self.shape.metrics.processed_latency(job.received.elapsed());
         job.receipt.settle(settlement);

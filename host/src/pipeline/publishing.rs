@@ -15,6 +15,7 @@ use super::backoff::Backoff;
 use super::shard::Event;
 use crate::broker::{Broker, BrokerError, Outgoing, Published, Publisher};
 use crate::config::Unroutable;
+use crate::fault::{self, Point};
 use crate::limits::{PUBLISH_GROUP_MESSAGES, REPORT_TIMEOUT};
 use crate::telemetry::PipelineMetrics;
 use crate::verdict::{Failure, FailureClass};
@@ -164,6 +165,8 @@ impl Publishing {
                         trouble = Some(error.to_string());
                     }
                     Ok(outcomes) => {
+                        let bodies = || chunk.iter().map(|&at| &*items[at].message.body);
+                        fault::point(Point::PostConfirm, bodies);
                         self.metrics.published(chunk.len(), started.elapsed());
                         let unready = unready.or_else(|| self.unready(broker));
                         for (&at, outcome) in chunk.iter().zip(outcomes) {

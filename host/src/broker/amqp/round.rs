@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::returns;
 use super::vet::Encoded;
 use crate::broker::{Outgoing, Published};
+use crate::fault::{self, Point};
 use crate::limits::PUBLISH_WINDOW_BYTES;
 
 #[cfg(test)]
@@ -60,6 +61,8 @@ impl Round {
         let mut confirms = Vec::with_capacity(messages.len());
         let writing = write_all(channel, group, messages, &mut confirms);
         let written = timeout_at(deadline, writing).await;
+        let bodies = || round.answers.iter().map(|(at, _)| &*group[*at].body);
+        fault::point(Point::PreConfirm, bodies);
         let waited = timeout_at(deadline, round.wait(confirms)).await;
         if written.is_err() || waited.is_err() {
             round.note_end(End::Late);

@@ -19,7 +19,7 @@ use crate::pipeline::judge::Policy;
 use crate::pipeline::stages::Stage;
 use crate::plugin::{Batch, CallError, Decisions, StateChange};
 use crate::telemetry::Telemetry;
-use crate::verdict::{Decision, Emission, Verdict};
+use crate::verdict::{Decision, Emission, FailureClass, Verdict};
 
 /// Counts per key and emits the count; rejects a body `reject`.
 #[derive(Default)]
