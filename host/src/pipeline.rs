@@ -142,6 +142,13 @@ impl Pipelines {
         finished
     }
 
+    /// Ends at once, as by a kill: nothing is finished, nothing given back.
+    #[cfg(test)]
+    pub(crate) fn kill(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.intakes.iter().chain(&tasks.publishing).for_each(JoinHandle::abort);
+    }
+
     /// Gives up on what is being drained: what is held is released at once.
     pub fn abandon(&self) {
         self.abandon.cancel();

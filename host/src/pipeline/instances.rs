@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::lane::Lane;
+use super::shard::Guests;
 use super::stages::Call;
 use crate::limits::BATCH_CALL_SHARE;
 use crate::plugin::{Batch, CallError, Decisions, Instance, Plugin};
@@ -59,6 +61,16 @@ impl Instances {
         #[expect(clippy::cast_possible_truncation, reason = "saturates: infinity is no bound")]
         let fewest = fewest as usize;
         fewest
+    }
+}
+
+impl Guests for Instances {
+    fn work(&mut self, lane: &mut Lane) -> bool {
+        let shape = Arc::clone(lane.shape());
+        let plugins = &shape.plugins;
+        let fitting = self.batch_messages(plugins);
+        let mut stages = Stages { instances: self, plugins, metrics: &shape.metrics };
+        lane.work(&mut stages, fitting, super::unix_us())
     }
 }
 

@@ -124,6 +124,7 @@ impl Intake {
             // One doubt that waits is as good as two.
             let _ = self.readiness.doubt.try_send(());
             tokio::select! {
+                biased;
                 () = backoff.wait() => {}
                 _ = self.want.changed() => self.want.mark_changed(),
             }
@@ -148,6 +149,7 @@ impl Intake {
                 Err(why) => self.enter(State::Waiting(why)),
             }
             tokio::select! {
+                biased;
                 changed = self.readiness.ready.changed() => if changed.is_err() {
                     // Nobody watches the broker any more: the host is stopping.
                     let _ = self.want.changed().await;
@@ -233,6 +235,7 @@ impl Intake {
             return cancelled;
         }
         tokio::select! {
+            biased;
             () = self.in_flight.empty() => {}
             () = self.abandon.cancelled() => {
                 self.forget(number).await;

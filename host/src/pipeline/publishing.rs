@@ -98,6 +98,7 @@ impl Publishing {
             let Some(trouble) = trouble else { break };
             self.metrics.paused(Some(&trouble));
             let cancelled = tokio::select! {
+                biased;
                 () = self.abandon.cancelled() => true,
                 () = backoff.wait() => false,
             };

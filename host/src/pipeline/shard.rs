@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::instances::{Instances, Stages};
+use super::instances::Instances;
 use super::job::Job;
 use super::lane::Lane;
 use super::publishing::Done;
@@ -31,11 +31,18 @@ pub enum Event {
     Stop,
 }
 
+/// What a shard runs its batches on.
+pub trait Guests {
+    /// Runs one batch of that lane. Whether there was one.
+    fn work(&mut self, lane: &mut Lane) -> bool;
+}
+
 /// A running shard.
 #[derive(Debug)]
 pub struct Shard {
     events: mpsc::Sender<Event>,
-    thread: JoinHandle<()>,
+    /// `None` where it is a task of the runtime, as in tests that must repeat to the letter.
+    thread: Option<JoinHandle<()>>,
     /// Ends with the thread.
     ended: oneshot::Receiver<()>,
 }
@@ -55,9 +62,24 @@ impl Shard {
         let (running, ended) = oneshot::channel::<()>();
         let thread = thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
             let _running = running;
-            Worker { lanes, instances, inbox, stopped: false }.run();
+            Worker { lanes, guests: instances, inbox, stopped: false }.run();
         })?;
-        Ok(Self { events, thread, ended })
+        Ok(Self { events, thread: Some(thread), ended })
+    }
+
+    /// The same as a task of the runtime, on other guests.
+    #[cfg(test)]
+    pub(crate) fn on_runtime(
+        lanes: Vec<Lane>,
+        guests: impl Guests + Send + 'static,
+        (events, inbox): (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    ) -> (Self, tokio::task::AbortHandle) {
+        let (running, ended) = oneshot::channel::<()>();
+        let task = tokio::spawn(async move {
+            let _running = running;
+            Worker { lanes, guests, inbox, stopped: false }.run_on_runtime().await;
+        });
+        (Self { events, thread: None, ended }, task.abort_handle())
     }
 
     /// Where its events go.
@@ -81,37 +103,24 @@ impl Shard {
             );
             return;
         }
-        if thread.join().is_err() {
+        if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("a shard's thread panicked; its messages were released");
         }
     }
 }
 
-struct Worker {
+struct Worker<G> {
     lanes: Vec<Lane>,
-    instances: Instances,
+    guests: G,
     inbox: mpsc::Receiver<Event>,
     stopped: bool,
 }
 
-impl Worker {
+impl<G: Guests> Worker<G> {
     fn run(mut self) {
         while !self.stopped {
-            if !self.lanes.iter().any(Lane::has_work) {
-                match self.inbox.blocking_recv() {
-                    Some(event) => self.take(event),
-                    None => return,
-                }
-            }
-            while let Ok(event) = self.inbox.try_recv() {
-                self.take(event);
-            }
-            let mut worked = false;
-            for lane in 0..self.lanes.len() {
-                worked |= self.work(lane);
-            }
-            if !worked && !self.stopped && self.lanes.iter().any(Lane::has_work) {
-                // What waits must wait for what is being published: a duplicate for its twin.
+            // What waits without running waits for what is being published: a duplicate for its twin.
+            if !self.turn() && !self.stopped {
                 match self.inbox.blocking_recv() {
                     Some(event) => self.take(event),
                     None => return,
@@ -120,17 +129,30 @@ impl Worker {
         }
     }
 
-    fn work(&mut self, lane: usize) -> bool {
-        let lane = &mut self.lanes[lane];
-        if !lane.has_work() {
-            return false;
+    #[cfg(test)]
+    async fn run_on_runtime(mut self) {
+        while !self.stopped {
+            if self.turn() {
+                tokio::task::yield_now().await;
+            } else if !self.stopped {
+                match self.inbox.recv().await {
+                    Some(event) => self.take(event),
+                    None => return,
+                }
+            }
         }
-        let shape = Arc::clone(lane.shape());
-        let plugins = &shape.plugins;
-        let fitting = self.instances.batch_messages(plugins);
-        let instances = &mut self.instances;
-        let mut stages = Stages { instances, plugins, metrics: &shape.metrics };
-        lane.work(&mut stages, fitting, super::unix_us())
+    }
+
+    /// Takes the events that are here, then runs one batch of each lane. Whether there was any.
+    fn turn(&mut self) -> bool {
+        while let Ok(event) = self.inbox.try_recv() {
+            self.take(event);
+        }
+        let mut worked = false;
+        for lane in self.lanes.iter_mut().filter(|lane| lane.has_work()) {
+            worked |= self.guests.work(lane);
+        }
+        worked
     }
 
     fn take(&mut self, event: Event) {

@@ -42,6 +42,9 @@ pub struct Setup<'s> {
     pub telemetry: &'s Telemetry,
 }
 
+/// Both ends of what a shard is told through.
+pub(crate) type Channel = (mpsc::Sender<Event>, mpsc::Receiver<Event>);
+
 /// Why pipelines can't be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -64,10 +67,20 @@ impl Pipelines {
     /// # Errors
     /// When the config doesn't hold together, or there are no threads to be had.
     pub fn start(setup: &Setup<'_>) -> Result<Self, StartError> {
+        let plugins: Vec<Arc<Plugin>> = setup.plugins.values().cloned().collect();
+        Self::start_on(setup, |number, lanes, channel| {
+            Shard::start(number, lanes, &plugins, channel)
+        })
+    }
+
+    /// The same on shards that are made by `start_shard`.
+    pub(crate) fn start_on(
+        setup: &Setup<'_>,
+        mut start_shard: impl FnMut(usize, Vec<Lane>, Channel) -> std::io::Result<Shard>,
+    ) -> Result<Self, StartError> {
         let config = setup.config;
         let abandon = CancellationToken::new();
         let targets: Arc<[Target]> = targets(setup);
-        let plugins: Vec<Arc<Plugin>> = setup.plugins.values().cloned().collect();
         // One for all pipelines: its bound is the file's.
         let journal = Arc::new(Journal::new(&config.service.state_dir));
         let shapes = config
@@ -90,7 +103,7 @@ impl Pipelines {
                 Lane::new(Arc::clone(shape), groups)
             });
             let lanes = lanes.collect();
-            shards.push(Shard::start(number, lanes, &plugins, (events, inbox))?);
+            shards.push(start_shard(number, lanes, (events, inbox))?);
         }
         let inboxes: Vec<mpsc::Sender<Event>> =
             shards.iter().map(|shard| shard.events().clone()).collect();

@@ -117,6 +117,7 @@ impl Supervisor {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let doubt = tokio::select! {
+                biased;
                 _ = self.doubts.recv() => true,
                 _ = ticks.tick() => false,
             };

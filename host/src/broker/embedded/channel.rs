@@ -100,6 +100,7 @@ impl Consumer for EmbeddedConsumer {
                 }
             };
             tokio::select! {
+                biased;
                 () = self.channel.signal.changed.notified() => {}
                 // The sender lives in `shared`, which this consumer holds.
                 _ = self.alarm.changed() => {}
