@@ -27,7 +27,8 @@ mod work;
 pub use file::{load, parse, read};
 pub use locator::Locator;
 pub use objects::{
-    Binding, DeadLetter, DeadLetterTarget, Exchange, ExchangeKind, Overflow, Queue, QueueKind,
+    Binding, DeadLetter, DeadLetterTarget, Exchange, ExchangeKind, Overflow, PastLimit, Queue,
+    QueueKind,
 };
 pub use problem::{Problem, Severity, Warning, render_all};
 pub use work::{
@@ -173,6 +174,10 @@ pub struct Service {
     pub drain: Duration,
     /// Where the journal of undeliverable failure reports and the like are kept.
     pub state_dir: PathBuf,
+    /// Where dead letters are archived that their queue keeps no longer.
+    pub archive_dir: PathBuf,
+    /// Most bytes that are kept there.
+    pub archive_bytes: u64,
     /// Compiled plugins are cached here; `None` compiles at each start.
     pub cache_dir: Option<PathBuf>,
 }

@@ -160,6 +160,21 @@ pub const FAILURES_MAX_LENGTH: u64 = 100_000;
 /// How long a failure report is kept.
 pub const FAILURES_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// What an archive's queue is called, before the name of its dead-letter queue.
+pub const ARCHIVE_PREFIX: &str = "sluicegate.archive.";
+/// Deliveries of an archived message by a quorum queue: none may be lost for being asked for too often.
+pub const ARCHIVE_DELIVERY_LIMIT: u32 = 1_000_000_000;
+/// The archive's folder in the state folder.
+pub const ARCHIVE_FOLDER: &str = "archive";
+/// Bytes of all archived dead letters on disk; past it the queue keeps them.
+pub const ARCHIVE_BYTES: u64 = 10 * 1024 * MIB as u64;
+/// Bytes after which an archive's file is closed and the next one opened.
+pub const ARCHIVE_FILE_BYTES: u64 = 64 * MIB as u64;
+/// How often `dlq replay` sends one message back.
+pub const REPLAYS_MAX: u32 = 5;
+/// Most replays of one message that a config may allow.
+pub const REPLAYS_CONFIG_MAX: u32 = 1000;
+
 /// Time to finish what is in hand at a shutdown.
 pub const DRAIN: Duration = Duration::from_secs(30);
 /// Where `/live`, `/ready` and `/metrics` answer.

@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use super::check::{self, Origins};
 use super::notes::Notes;
 use super::problem::{Problem, Severity, Warning};
-use super::queue::QueueRead;
+use super::queue::{Catcher, QueueRead};
 use super::section::Section;
 use super::{
     Config, Exchange, ExchangeKind, Queue, broker, exchange, pipeline, plugin, queue, service,
@@ -133,7 +133,7 @@ fn read_root(root: Section<'_>) -> (Config, Origins) {
         }
     }
     for (path, catcher) in catchers {
-        add_catcher(path, catcher, &mut exchanges, &mut queues, &mut origins);
+        add_catcher(path, catcher, &mut exchanges, &mut queues, &mut origins, notes);
     }
     let mut plugins = BTreeMap::new();
     for section in root.sections("plugin") {
@@ -184,10 +184,11 @@ fn settle_brokers(pipeline: &mut super::Pipeline, queues: &[Queue], usual: Optio
 /// added where the queue has none to that exchange.
 fn add_catcher(
     path: String,
-    (exchange, mut queue): (Option<Exchange>, Queue),
+    Catcher { exchange, mut queue, archive }: Catcher,
     exchanges: &mut Vec<Exchange>,
     queues: &mut Vec<Queue>,
     origins: &mut Origins,
+    notes: &Notes,
 ) {
     if let Some(exchange) = exchange {
         let declared =
@@ -205,6 +206,20 @@ fn add_catcher(
         }
     }
     let there = queues.iter().position(|q| q.name == queue.name && q.broker == queue.broker);
+    if let Some(archive) = archive {
+        match there {
+            None => {
+                queues.push(archive);
+                origins.queues.push(path.clone());
+            }
+            Some(there) if queues[there].dead_letter != queue.dead_letter => {
+                let message = format!("queue '{}' is declared elsewhere, without it", queue.name);
+                let remedy = "say it where the queue is first named, with its limits";
+                notes.error(&format!("{path}.past_limit"), message, remedy);
+            }
+            Some(_) => {}
+        }
+    }
     let Some(there) = there else {
         queues.push(queue);
         origins.queues.push(path);

@@ -128,6 +128,21 @@ pub struct DeadLetterTarget {
     /// `true`: a nack carries it; `false` ("annotate"): a confirmed copy with the reason in its
     /// headers is published there, then the original is acked.
     pub nack: bool,
+    /// How often `dlq replay` sends one message back; 0 is never.
+    pub max_replays: u32,
+    /// What becomes of dead letters that pass the dead-letter queue's `ttl`, `max_length` or
+    /// `max_bytes`.
+    pub past_limit: PastLimit,
+}
+
+/// What becomes of dead letters that their queue keeps no longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PastLimit {
+    /// They are gone.
+    Drop,
+    /// The dead-letter queue's own dead-letter exchange puts them into the queue of this name, from
+    /// which the host writes them to files.
+    Archive(String),
 }
 
 /// A binding of a queue or exchange to an exchange.

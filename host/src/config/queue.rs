@@ -1,5 +1,7 @@
 //! `[[queue]]`, and the exchange and queue that its `dead_letter` brings along.
 
+mod governance;
+
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -45,8 +47,18 @@ const DEAD_LETTER_REMEDY: &str = "write `dead_letter = { exchange = \"…\", que
 pub(super) struct QueueRead {
     /// The queue.
     pub(super) queue: Queue,
-    /// Its dead-letter queue, and the exchange in front of it unless that is the default exchange.
-    pub(super) catcher: Option<(Option<Exchange>, Queue)>,
+    /// What its `dead_letter` asks to have declared.
+    pub(super) catcher: Option<Catcher>,
+}
+
+/// What catches a queue's dead letters.
+pub(super) struct Catcher {
+    /// The exchange in front, unless that is the default one.
+    pub(super) exchange: Option<Exchange>,
+    /// The dead-letter queue.
+    pub(super) queue: Queue,
+    /// The queue for what that one keeps no longer.
+    pub(super) archive: Option<Queue>,
 }
 
 /// Reads one queue. `broker` is where it is unless it says otherwise.
@@ -91,10 +103,7 @@ pub(super) fn read(section: Section<'_>, broker: Option<&str>) -> Option<QueueRe
     queue_name.map(|_| QueueRead { queue, catcher })
 }
 
-fn read_dead_letter(
-    item: &Item<'_>,
-    queue: &Queue,
-) -> (DeadLetter, Option<(Option<Exchange>, Queue)>) {
+fn read_dead_letter(item: &Item<'_>, queue: &Queue) -> (DeadLetter, Option<Catcher>) {
     match item.value {
         DeValue::String(text) if text == "policy" => (DeadLetter::Policy, None),
         DeValue::String(text) if text == "discard" => (DeadLetter::Discard, None),
@@ -115,10 +124,7 @@ fn read_dead_letter(
 }
 
 /// `{ exchange = …, queue = …, … }`.
-fn read_target(
-    section: Section<'_>,
-    queue: &Queue,
-) -> (DeadLetter, Option<(Option<Exchange>, Queue)>) {
+fn read_target(section: Section<'_>, queue: &Queue) -> (DeadLetter, Option<Catcher>) {
     let exchange = section.text("exchange");
     let caught_by = section.text("queue");
     let routing_key = section.text("routing_key");
@@ -141,33 +147,35 @@ fn read_target(
     let kind = section.choice("exchange_kind", &KINDS).unwrap_or(usual);
     let queue_kind = section.choice("kind", &QUEUE_KINDS).unwrap_or(QueueKind::Classic);
     let max_length = section.number("max_length", 1..=limits::QUEUE_LENGTH_MAX);
+    let max_bytes = section.size("max_bytes", 1..=limits::QUEUE_LENGTH_MAX);
     let ttl = section.duration("ttl", Duration::from_millis(1)..=limits::BROKER_DURATION_MAX);
     let strategies = [("at-most-once", false), ("at-least-once", true)];
     let at_least_once = section.choice("strategy", &strategies).unwrap_or(false);
     let nack = section.choice("mode", &[("nack", true), ("annotate", false)]).unwrap_or(true);
-    for key in ["exchange_kind", "kind", "max_length", "ttl"] {
-        if caught_by.is_none() && section.has(key) {
-            let message = format!("`{key}` is about the dead-letter queue, and none is named");
-            section.notes.wrong_key(&section.at(key), message, "add `queue = \"…\"`");
-        }
-    }
+    let max_replays = section.number("max_replays", 0..=limits::REPLAYS_CONFIG_MAX);
+    let past_limit = governance::read(&section, caught_by.as_deref());
     section.finish();
     let target = DeadLetterTarget {
         exchange: exchange.clone().unwrap_or_default(),
         routing_key: routing_key.clone(),
         at_least_once,
         nack,
+        max_replays: max_replays.unwrap_or(limits::REPLAYS_MAX),
+        past_limit: past_limit.clone(),
     };
     let catcher = caught_by.map(|name| {
         let mut caught = plain(&name, &queue.broker, queue_kind);
         caught.max_length = max_length;
+        caught.max_bytes = max_bytes;
         caught.message_ttl = ttl;
+        let archive = governance::archive(&mut caught, &past_limit);
         let Some(exchange) = exchange.filter(|name| !name.is_empty()) else {
-            return (None, caught);
+            return Catcher { exchange: None, queue: caught, archive };
         };
         let key = catching_key(kind, routing_key);
         caught.bind.push(Binding { exchange: exchange.clone(), key, arguments: Table::default() });
-        (Some(catching_exchange(exchange, &queue.broker, kind)), caught)
+        let exchange = Some(catching_exchange(exchange, &queue.broker, kind));
+        Catcher { exchange, queue: caught, archive }
     });
     (DeadLetter::To(target), catcher)
 }

@@ -41,9 +41,13 @@ pub(super) fn read(section: Option<Section<'_>>) -> Service {
             shards: 0,
             drain: limits::DRAIN,
             state_dir: state_dir(),
+            archive_dir: state_dir().join(limits::ARCHIVE_FOLDER),
+            archive_bytes: limits::ARCHIVE_BYTES,
             cache_dir: cache_dir(),
         };
     };
+    let state_dir = section.file("state_dir").unwrap_or_else(state_dir);
+    let archive_bytes = limits::ARCHIVE_FILE_BYTES..=limits::QUEUE_LENGTH_MAX;
     let service = Service {
         http: section.item("http").map_or(usual, |item| read_http(&item)),
         socket: section.file("socket"),
@@ -51,7 +55,13 @@ pub(super) fn read(section: Option<Section<'_>>) -> Service {
         drain: section
             .duration("drain", Duration::ZERO..=limits::HOST_DURATION_MAX)
             .unwrap_or(limits::DRAIN),
-        state_dir: section.file("state_dir").unwrap_or_else(state_dir),
+        archive_dir: section
+            .file("archive_dir")
+            .unwrap_or_else(|| state_dir.join(limits::ARCHIVE_FOLDER)),
+        archive_bytes: section
+            .size("archive_bytes", archive_bytes)
+            .unwrap_or(limits::ARCHIVE_BYTES),
+        state_dir,
         cache_dir: section.item("cache_dir").map_or_else(cache_dir, |item| read_cache_dir(&item)),
     };
     section.finish();

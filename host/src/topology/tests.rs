@@ -8,7 +8,7 @@ mod handover;
 use super::*;
 use crate::config::{
     BatchLimits, Broker, BrokerKind, DeadLetterTarget, Declare, Failures, IdSource, IdWindow,
-    Overflow, QueueKind, Service, Stage,
+    Overflow, PastLimit, QueueKind, Service, Stage,
 };
 use crate::message::FieldValue;
 use crate::verdict::FailureClass;
@@ -33,6 +33,8 @@ fn empty() -> Config {
             shards: 1,
             drain: limits::DRAIN,
             state_dir: "state".into(),
+            archive_dir: "archive".into(),
+            archive_bytes: 1,
             cache_dir: None,
         },
     }
@@ -85,6 +87,8 @@ fn dead_letter(exchange: &str) -> DeadLetterTarget {
         routing_key: None,
         at_least_once: false,
         nack: true,
+        max_replays: 0,
+        past_limit: PastLimit::Drop,
     }
 }
 
