@@ -186,6 +186,8 @@ pub const FAILURE_SERIES_MAX: usize = 256;
 pub const FAILURE_CODE_BYTES: usize = 64;
 /// Outputs, plugins and the like counted apart per pipeline; names past it are `other`.
 pub const NAME_SERIES_MAX: usize = 256;
+/// How often a pipeline logs that it takes off headers which only hosts write.
+pub const FORGED_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Failures logged per pipeline and second; more are counted in the next line.
 pub const FAILURE_LOG_LINES_PER_S: u32 = 10;
 

@@ -65,17 +65,20 @@ pub fn plan(config: &Config) -> BTreeMap<BrokerName, Plan> {
     brokers.map(|name| (name.clone(), Draft::of(config, name).finish(config, name))).collect()
 }
 
-/// The queue where a failed message of `work_queue` waits for `rung` before it returns.
+/// The queue where a failed message of `work_queue`, of that kind, waits for `rung` before it returns.
 ///
+/// All that a delay queue is declared with follows from its name, so that another ladder, or another
+/// kind of work queue, gets queues of its own and never clashes with those that are still draining.
 /// At most 255 bytes: a longer name is cut and made unique by its digest.
 #[must_use]
-pub fn delay_queue(work_queue: &str, rung: Duration) -> String {
-    let whole = format!("{RETRY_PREFIX}{work_queue}.{}", rung.as_millis());
+pub fn delay_queue(work_queue: &str, kind: QueueKind, rung: Duration) -> String {
+    let end = format!(".{}.{}", queue::kind_name(queue::delay_kind(kind)), rung.as_millis());
+    let whole = format!("{RETRY_PREFIX}{work_queue}{end}");
     if whole.len() <= limits::SHORT_STRING_BYTES {
         return whole;
     }
     let digest = blake3::hash(work_queue.as_bytes()).to_hex();
-    let tail = format!("~{}.{}", &digest[..16], rung.as_millis());
+    let tail = format!("~{}{end}", &digest[..16]);
     let room = limits::SHORT_STRING_BYTES - RETRY_PREFIX.len() - tail.len();
     let kept = (0..=room).rev().find(|&at| work_queue.is_char_boundary(at)).unwrap_or(0);
     format!("{RETRY_PREFIX}{}{tail}", &work_queue[..kept])
@@ -203,14 +206,42 @@ impl Draft {
         }
     }
 
-    /// Delay queues need no binding: copies reach them, and leave them, by the default exchange.
+    /// Copies reach a delay queue by the default exchange and leave it by one that only brokers publish
+    /// to; dead letters are replayed by another. Both know the work queue by its name.
     fn retries(&mut self, config: &Config, pipeline: &Pipeline) {
         let Some(work) = queue_of(config, pipeline).filter(|q| !is_private(q)) else { return };
+        for (exchange, internal) in
+            [(limits::RETURN_EXCHANGE, true), (limits::REPLAY_EXCHANGE, false)]
+        {
+            self.way_back(exchange, internal, &work.name);
+        }
         for &rung in rungs_used(&pipeline.retry) {
             let delay = queue::delay(work, rung);
             if !self.has_queue(&delay.name) {
                 self.queues.push(delay);
             }
+        }
+    }
+
+    fn way_back(&mut self, exchange: &str, internal: bool, queue: &str) {
+        if !self.exchanges.iter().any(|e| e.name == exchange) {
+            self.exchanges.push(ExchangeDeclaration {
+                name: exchange.to_owned(),
+                kind: ExchangeKind::Direct,
+                durable: true,
+                auto_delete: false,
+                internal,
+                arguments: Table::default(),
+            });
+        }
+        let destination = Destination::Queue(queue.to_owned());
+        if !self.bindings.iter().any(|b| b.source == exchange && b.destination == destination) {
+            self.bindings.push(BindingDeclaration {
+                source: exchange.to_owned(),
+                destination,
+                key: queue.to_owned(),
+                arguments: Table::default(),
+            });
         }
     }
 
@@ -261,8 +292,8 @@ fn catchers<'a>(config: &'a Config, broker: &str) -> BTreeSet<&'a str> {
         });
     let exchanges = config.exchanges.iter().filter(|e| e.broker == broker);
     let alternates = exchanges.filter_map(|e| e.alternate.as_deref());
-    let failures = std::iter::once(config.failures.exchange.as_str());
-    dead.chain(alternates).chain(failures).collect()
+    let own = [config.failures.exchange.as_str(), limits::RETURN_EXCHANGE];
+    dead.chain(alternates).chain(own).collect()
 }
 
 fn binding(binding: &Binding, destination: Destination) -> BindingDeclaration {

@@ -49,6 +49,7 @@ macro_rules! contract_suite {
             a_message_delivered_too_often_is_dead_lettered,
             the_same_death_again_is_counted_up,
             the_newest_death_comes_first,
+            dead_letters_pass_an_internal_exchange_that_no_client_may_publish_to,
         ] }
         contract_suite! { @room objects, $world, ($($($option)+)?), [
             the_server_says_what_it_is,

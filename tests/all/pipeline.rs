@@ -5,6 +5,7 @@ mod duplicates;
 mod faults;
 mod poison;
 mod reading;
+mod replays;
 mod rewind;
 mod schedule;
 mod stopping;

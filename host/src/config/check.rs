@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::notes::Notes;
 use super::section::{closest, quote};
 use super::{Binding, Config, Exchange, ExchangeKind};
+use crate::limits;
 
 /// Where the parts of a config came from, as key paths, in the order of the config's own lists.
 #[derive(Default)]
@@ -128,6 +129,12 @@ impl<'c> Check<'c> {
             if exchange.name.starts_with("amq.") {
                 let message = "names that start with `amq.` are the broker's own";
                 let remedy = "take this section out: they are always there, and may be referred to";
+                self.notes.error(&format!("{path}.name"), message, remedy);
+            }
+            if [limits::RETURN_EXCHANGE, limits::REPLAY_EXCHANGE].contains(&exchange.name.as_str())
+            {
+                let message = "the host declares this exchange, and trusts what comes from it";
+                let remedy = "take this section out, or give your exchange another name";
                 self.notes.error(&format!("{path}.name"), message, remedy);
             }
             if let Some(alternate) = &exchange.alternate {

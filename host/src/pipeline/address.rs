@@ -9,7 +9,7 @@ use super::headers;
 use super::job::Job;
 use super::stages::Emitted;
 use crate::broker::Outgoing;
-use crate::config::{Output, Unroutable};
+use crate::config::{Output, QueueKind, Unroutable};
 use crate::limits::{FAILURE_TEXT_BYTES, SHORT_STRING_BYTES};
 use crate::message::{FieldValue, Properties, Table};
 use crate::report::{self, Report};
@@ -61,6 +61,8 @@ pub struct Addresses {
     pub pipeline: String,
     /// Its queue's name on the broker.
     pub queue: String,
+    /// That queue's kind, after which its delay queues are made.
+    pub queue_kind: QueueKind,
     /// Its own broker.
     pub broker: usize,
     /// Outputs, in order of their names.
@@ -148,23 +150,9 @@ impl Addresses {
     #[must_use]
     pub fn retry_copy(&self, job: &Job, failure: &Failure, rung: Duration, now_s: u64) -> Planned {
         let mut properties = self.copy(job, failure, now_s);
-        let message = &job.message;
-        let attempt = i64::from(job.attempt) + 1;
-        let original = &mut properties.headers;
-        original.set(headers::ATTEMPT, attempt);
-        original.set(headers::EXCHANGE, message.exchange.as_str());
-        original.set(headers::ROUTING_KEY, message.routing_key.as_str());
-        if let Some(expiration) = &message.properties.expiration {
-            original.set(headers::EXPIRATION, expiration.as_str());
-        }
-        if let Some(user) = &message.properties.user_id {
-            original.set(headers::USER_ID, user.as_str());
-        }
-        let brokers = headers::brokers_own(&message.properties.headers);
-        if !brokers.is_empty() {
-            original.set(headers::BROKERS, FieldValue::Table(brokers));
-        }
-        self.copy_to(String::new(), topology::delay_queue(&self.queue, rung), properties, job)
+        properties.headers.set(headers::ATTEMPT, i64::from(job.attempt) + 1);
+        let delay = topology::delay_queue(&self.queue, self.queue_kind, rung);
+        self.copy_to(String::new(), delay, properties, job)
     }
 
     /// The copy that is dead-lettered in the original's place, with the reason in its headers.
@@ -195,7 +183,8 @@ impl Addresses {
         Planned { broker: self.broker, message, role: Role::Copy }
     }
 
-    /// The original's properties without what would expire, reroute or be refused, and with the reason.
+    /// The original's properties without what would expire, reroute or be refused; with where it came
+    /// from, and the reason.
     fn copy(&self, job: &Job, failure: &Failure, now_s: u64) -> Properties {
         let mut properties = job.message.properties.clone();
         properties.delivery_mode = Some(2);
@@ -203,6 +192,7 @@ impl Addresses {
         properties.user_id = None;
         headers::strip_own(&mut properties.headers);
         headers::strip_broker(&mut properties.headers);
+        self.origin(job, &mut properties.headers);
         let first = if job.first_failed_at == 0 { now_s } else { job.first_failed_at };
         let reason = &mut properties.headers;
         reason.set(headers::PIPELINE, self.pipeline.as_str());
@@ -216,6 +206,30 @@ impl Addresses {
             reason.set(headers::PLUGIN_DIGEST, stage.digest.as_str());
         }
         properties
+    }
+
+    /// All that makes the copy the original again.
+    fn origin(&self, job: &Job, copy: &mut Table) {
+        let message = &job.message;
+        copy.set(headers::QUEUE, self.queue.as_str());
+        copy.set(headers::EXCHANGE, message.exchange.as_str());
+        copy.set(headers::ROUTING_KEY, message.routing_key.as_str());
+        if let Some(expiration) = &message.properties.expiration {
+            copy.set(headers::EXPIRATION, expiration.as_str());
+        }
+        if let Some(user) = &message.properties.user_id {
+            copy.set(headers::USER_ID, user.as_str());
+        }
+        let brokers = headers::brokers_own(&message.properties.headers);
+        if !brokers.is_empty() {
+            copy.set(headers::BROKERS, FieldValue::Table(brokers));
+        }
+        if let Some(failure) = &job.replay_of {
+            copy.set(headers::REPLAY_OF, failure.as_str());
+        }
+        if job.replay_count > 0 {
+            copy.set(headers::REPLAY_COUNT, i64::from(job.replay_count));
+        }
     }
 
     /// What is known of a message that ends as a failure, in the way that `end` names.
@@ -258,8 +272,8 @@ impl Addresses {
             body_digest: blake3::hash(&message.body).to_hex().to_string(),
             traceparent: trace(TRACE[0]),
             tracestate: trace(TRACE[1]),
-            replay_of: None,
-            replay_count: 0,
+            replay_of: job.replay_of.clone(),
+            replay_count: job.replay_count,
             host: self.host.clone(),
         }
     }

@@ -49,6 +49,8 @@ pub(crate) fn job(key: &str, priority: u8, body: &str) -> Job {
         seed: [0; 16],
         attempt: 1,
         first_failed_at: 0,
+        replay_of: None,
+        replay_count: 0,
         unfit: None,
         consumer: 1,
         received: Instant::now(),

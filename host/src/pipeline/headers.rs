@@ -1,12 +1,16 @@
 //! The headers that the host writes, and whose word it takes for them.
 //!
-//! `sluicegate-*` headers tell attempts and origins. They count only on a message that came back
-//! through the pipeline's own delay queues; from anybody else they are taken off.
+//! `sluicegate-*` headers tell attempts and origins. They count only on a message that came by one of
+//! the host's own exchanges: by [`RETURN_EXCHANGE`], which is internal, from a delay queue; by
+//! [`REPLAY_EXCHANGE`] from whoever may replay dead letters. From anybody else they are taken off.
 
+use crate::limits::{REPLAY_EXCHANGE, RETURN_EXCHANGE};
 use crate::message::{FieldValue, Message, Table};
 
 /// Which attempt this is; on a retry copy.
 pub const ATTEMPT: &str = "sluicegate-attempt";
+/// The queue that it was consumed from.
+pub const QUEUE: &str = "sluicegate-queue";
 /// The exchange that the message was first published to.
 pub const EXCHANGE: &str = "sluicegate-exchange";
 /// The routing key that it was first published with.
@@ -74,57 +78,92 @@ pub fn brokers_own(headers: &Table) -> Table {
     kept.map(|(name, value)| (name, value.clone())).collect()
 }
 
-/// What a retry copy says of its attempts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the host's own headers say of a message's life so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
     /// 1 at the first attempt.
     pub attempt: u32,
     /// Seconds since 1970; 0 where nothing failed yet.
     pub first_failed_at: u64,
+    /// The id of the failure that it was replayed after, where it was.
+    pub replay_of: Option<String>,
+    /// How often it was replayed.
+    pub replay_count: u32,
+}
+
+/// Whose word a delivery's `sluicegate-*` headers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    /// A host's, of a retry.
+    Retry,
+    /// An operator's, of a replay.
+    Replay,
+    /// Anybody's.
+    Nobodys,
+}
+
+// === impl History ===
+
+impl Default for History {
+    fn default() -> Self {
+        Self { attempt: 1, first_failed_at: 0, replay_of: None, replay_count: 0 }
+    }
+}
+
+/// Whether it carries headers that only the host writes, and isn't a host's.
+#[must_use]
+pub fn are_forged(message: &Message) -> bool {
+    let own = |(name, _): (&str, &FieldValue)| name.starts_with(PREFIX);
+    word(message) == Word::Nobodys && message.properties.headers.iter().any(own)
 }
 
 /// Turns a delivery back into what its producer published, and says which attempt it is.
-/// `delay_queues`: does a delay queue of this pipeline have that name?
-pub fn restore(
-    message: &mut Message,
-    queue: &str,
-    is_delay_queue: impl Fn(&str) -> bool,
-) -> History {
+pub fn restore(message: &mut Message) -> History {
+    let word = word(message);
     let headers = &mut message.properties.headers;
-    let came_back = message.exchange.is_empty()
-        && message.routing_key == queue
-        && last_death(headers).is_some_and(is_delay_queue);
-    if !came_back {
-        if headers.iter().any(|(name, _)| name.starts_with(PREFIX)) {
-            strip_own(headers);
-        }
-        return History { attempt: 1, first_failed_at: 0 };
+    if word == Word::Nobodys {
+        strip_own(headers);
+        return History::default();
     }
-    let number = |headers: &Table, name| {
-        headers.get(name).and_then(FieldValue::as_i64).and_then(|n| u64::try_from(n).ok())
+    let number = |name| headers.get(name).and_then(FieldValue::as_i64);
+    let count = |name| number(name).and_then(|n| u32::try_from(n).ok());
+    let text = |name| headers.text(name).map(str::to_owned);
+    let mut history = History {
+        replay_of: text(REPLAY_OF),
+        replay_count: count(REPLAY_COUNT).unwrap_or(0),
+        ..History::default()
     };
-    let attempt = number(headers, ATTEMPT).and_then(|n| u32::try_from(n).ok()).unwrap_or(1).max(1);
-    let first_failed_at = number(headers, FIRST_FAILED_AT).unwrap_or(0);
-    let text = |headers: &Table, name| headers.text(name).map(str::to_owned);
-    message.exchange = text(headers, EXCHANGE).unwrap_or_default();
-    message.routing_key = text(headers, ROUTING_KEY).unwrap_or_default();
-    message.properties.expiration = text(headers, EXPIRATION);
-    message.properties.user_id = text(headers, USER_ID);
+    if word == Word::Retry {
+        history.attempt = count(ATTEMPT).unwrap_or(1).max(1);
+        let first = number(FIRST_FAILED_AT).and_then(|n| u64::try_from(n).ok());
+        history.first_failed_at = first.unwrap_or(0);
+    } else {
+        // A replay that doesn't count itself is one all the same.
+        history.replay_count = history.replay_count.max(1);
+    }
+    let origin = (text(EXCHANGE), text(ROUTING_KEY));
+    let (expiration, user_id) = (text(EXPIRATION), text(USER_ID));
+    if let (Some(exchange), Some(routing_key)) = origin {
+        message.exchange = exchange;
+        message.routing_key = routing_key;
+    }
+    message.properties.expiration = expiration;
+    message.properties.user_id = user_id;
     let brokers = headers.remove(BROKERS);
     strip_own(headers);
     strip_broker(headers);
     if let Some(FieldValue::Table(brokers)) = brokers {
         headers.0.extend(brokers.0);
     }
-    History { attempt, first_failed_at }
+    history
 }
 
-/// The queue that dead-lettered the message last.
-fn last_death(headers: &Table) -> Option<&str> {
-    let Some(FieldValue::Array(deaths)) = headers.get("x-death") else { return None };
-    match deaths.first() {
-        Some(FieldValue::Table(death)) => death.text("queue"),
-        _ => None,
+/// Told by the exchange that the broker names: it says the truth.
+fn word(message: &Message) -> Word {
+    match message.exchange.as_str() {
+        RETURN_EXCHANGE => Word::Retry,
+        REPLAY_EXCHANGE => Word::Replay,
+        _ => Word::Nobodys,
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::headers::History;
 use crate::config::IdWindow;
 
 /// A message's identity at one attempt.
@@ -16,7 +17,7 @@ use crate::config::IdWindow;
 pub struct Identity {
     /// Digest of the id.
     pub id: [u8; 16],
-    /// Digest of id, body and attempt.
+    /// Digest of id, body, attempt and replays.
     pub whole: [u8; 16],
 }
 
@@ -41,14 +42,15 @@ pub struct Window {
 }
 
 impl Identity {
-    /// The identity of a message with that id and body. A retried message is a new delivery of the
-    /// same message: `attempt` keeps its copy apart from the original that led to it.
+    /// The identity of a message with that id and body. A retried or replayed message is a new
+    /// delivery of the same message: its history keeps the copy apart from what led to it.
     #[must_use]
-    pub fn new(id: &[u8], body: &[u8], attempt: u32) -> Self {
+    pub fn new(id: &[u8], body: &[u8], history: &History) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&(id.len() as u64).to_le_bytes()).update(id);
         let id = short(&hasher);
-        hasher.update(&attempt.to_le_bytes()).update(body);
+        hasher.update(&history.attempt.to_le_bytes());
+        hasher.update(&history.replay_count.to_le_bytes()).update(body);
         Self { id, whole: short(&hasher) }
     }
 }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
 use super::flight::InFlight;
+use super::headers;
 use super::prepare::{Arrival, Reading};
 use super::shard::Event;
 use crate::broker::{Broker, BrokerError, ConsumeRequest, Consumer, Delivery};
@@ -194,6 +195,9 @@ impl Intake {
     async fn deal(&self, delivery: Delivery, counts: &mut Counts) {
         self.metrics.received(delivery.redelivered);
         self.in_flight.entered(&self.metrics);
+        if headers::are_forged(&delivery.message) {
+            self.metrics.forged_headers();
+        }
         let sequence = counts.deliveries;
         counts.deliveries += 1;
         let arrival = Arrival { delivery, consumer: counts.consumers, sequence };

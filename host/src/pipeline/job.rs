@@ -27,6 +27,10 @@ pub struct Job {
     pub attempt: u32,
     /// When it failed first, in seconds since 1970; 0 where it hasn't.
     pub first_failed_at: u64,
+    /// The id of the failure that it was replayed after, where it was.
+    pub replay_of: Option<String>,
+    /// How often it was replayed.
+    pub replay_count: u32,
     /// Why it fails without running, where it does.
     pub unfit: Option<Failure>,
     /// Which consumer of the pipeline it came from, counted from its start.

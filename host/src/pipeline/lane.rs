@@ -97,7 +97,7 @@ impl Lane {
                 Some(identity) => match window.seen(identity) {
                     Seen::Settled => true,
                     Seen::OtherBody => {
-                        if job.attempt == 1 {
+                        if job.attempt == 1 && job.replay_count == 0 {
                             metrics.id_conflict();
                         }
                         false

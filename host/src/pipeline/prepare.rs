@@ -22,10 +22,6 @@ use crate::verdict::{Failure, FailureClass};
 pub struct Reading {
     /// The pipeline's name, part of derived ids.
     pub pipeline: String,
-    /// Its queue's name on the broker.
-    pub queue: String,
-    /// Its delay queues.
-    pub delay_queues: Vec<String>,
     /// Where the key is.
     pub key: Option<KeySource>,
     /// Whether a message without a key is refused.
@@ -53,9 +49,7 @@ impl Reading {
     pub fn prepare(&self, arrival: Arrival) -> Job {
         let Arrival { delivery, consumer, sequence } = arrival;
         let mut message = delivery.message;
-        let history = headers::restore(&mut message, &self.queue, |name| {
-            self.delay_queues.iter().any(|queue| queue == name)
-        });
+        let history = headers::restore(&mut message);
         let (body, mut unfit) = match decode(&message) {
             Ok(body) => (body, None),
             Err(failure) => (message.body.clone(), Some(failure)),
@@ -64,9 +58,8 @@ impl Reading {
         if key.is_none() && self.key_required && unfit.is_none() {
             unfit = Some(self.keyless());
         }
-        let identity = self
-            .id_of(&message, &body)
-            .map(|id| Identity::new(&id, &message.body, history.attempt));
+        let identity =
+            self.id_of(&message, &body).map(|id| Identity::new(&id, &message.body, &history));
         Job {
             seed: self.seed(identity.as_ref(), sequence),
             body,
@@ -74,6 +67,8 @@ impl Reading {
             identity,
             attempt: history.attempt,
             first_failed_at: history.first_failed_at,
+            replay_of: history.replay_of,
+            replay_count: history.replay_count,
             unfit,
             consumer,
             received: Instant::now(),

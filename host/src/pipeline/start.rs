@@ -168,7 +168,7 @@ fn shape(
         stages,
         plugins,
         policy: policy(pipeline, queue),
-        addresses: addresses(setup, pipeline)?,
+        addresses: addresses(setup, pipeline, queue)?,
         batch: pipeline.batch,
         id_window: pipeline.id_window,
         in_flight: Arc::new(InFlight::default()),
@@ -197,7 +197,11 @@ fn rungs(pipeline: &Pipeline, queue: &Queue) -> Vec<std::time::Duration> {
     topology::rungs_used(&pipeline.retry).to_vec()
 }
 
-fn addresses(setup: &Setup<'_>, pipeline: &Pipeline) -> Result<Addresses, StartError> {
+fn addresses(
+    setup: &Setup<'_>,
+    pipeline: &Pipeline,
+    queue: &Queue,
+) -> Result<Addresses, StartError> {
     let place = |broker: &str| {
         setup
             .brokers
@@ -215,6 +219,7 @@ fn addresses(setup: &Setup<'_>, pipeline: &Pipeline) -> Result<Addresses, StartE
     Ok(Addresses {
         pipeline: pipeline.name.clone(),
         queue: pipeline.queue.clone(),
+        queue_kind: queue.kind,
         broker: place(&pipeline.broker)?,
         outputs: pipeline.outputs.iter().map(target).collect::<Result<_, _>>()?,
         key_header: match &pipeline.key {
@@ -255,13 +260,6 @@ fn consume(
     };
     let reading = Reading {
         pipeline: pipeline.name.clone(),
-        queue: pipeline.queue.clone(),
-        delay_queues: shape
-            .policy
-            .rungs
-            .iter()
-            .map(|rung| topology::delay_queue(&pipeline.queue, *rung))
-            .collect(),
         key: pipeline.key.clone(),
         key_required: pipeline.key_required,
         id: pipeline.id.clone(),

@@ -31,6 +31,7 @@ pub(super) struct Families {
     pub(super) publishes_refused: Family<Labels, Counter>,
     pub(super) rewound: Family<Labels, Counter>,
     pub(super) id_conflicts: Family<Labels, Counter>,
+    pub(super) forged_headers: Family<Labels, Counter>,
     pub(super) reports_unsent: Family<Labels, Counter>,
     pub(super) state_keys: Family<Labels, Gauge>,
     pub(super) state_bytes: Family<Labels, Gauge>,
@@ -73,6 +74,11 @@ impl Families {
             publishes_refused: add(r, "publishes_refused", "Publishes not accepted, by reason"),
             rewound: add(r, "messages_rewound", "Messages run again after a failure of their key"),
             id_conflicts: add(r, "id_conflicts", "Messages with a known id and another body"),
+            forged_headers: add(
+                r,
+                "messages_forged_headers",
+                "Messages whose sluicegate-* headers were taken off: nobody else may write them",
+            ),
             reports_unsent: add(
                 r,
                 "failure_reports_unsent",

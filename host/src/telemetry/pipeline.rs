@@ -54,6 +54,8 @@ struct Inner {
     confirms: Histogram,
     rewound: Counter,
     id_conflicts: Counter,
+    forged: Counter,
+    forged_lines: Throttle,
     reports_unsent: Counter,
     state_keys: Gauge,
     state_bytes: Gauge,
@@ -140,6 +142,8 @@ impl PipelineMetrics {
             confirms: families.confirms.get_or_create_owned(&labels),
             rewound: counter(&families.rewound),
             id_conflicts: counter(&families.id_conflicts),
+            forged: counter(&families.forged_headers),
+            forged_lines: Throttle::every(limits::FORGED_LOG_INTERVAL),
             reports_unsent: counter(&families.reports_unsent),
             state_keys: gauge(&families.state_keys),
             state_bytes: gauge(&families.state_bytes),
@@ -147,7 +151,7 @@ impl PipelineMetrics {
             paused_why: Mutex::default(),
             failures: Bounded::new(limits::FAILURE_SERIES_MAX),
             failure_family: families.failures.clone(),
-            failure_lines: Throttle::new(limits::FAILURE_LOG_LINES_PER_S),
+            failure_lines: Throttle::per_second(limits::FAILURE_LOG_LINES_PER_S),
             emitted: Bounded::new(limits::NAME_SERIES_MAX),
             emitted_family: families.emissions.clone(),
             refused: Bounded::new(limits::NAME_SERIES_MAX),
@@ -249,6 +253,18 @@ impl PipelineMetrics {
         self.0.id_conflicts.inc();
     }
 
+    /// A message carried headers that only hosts write and that count from nobody else: taken off,
+    /// counted, and logged once in a while.
+    pub fn forged_headers(&self) {
+        self.0.forged.inc();
+        let Some(suppressed) = self.0.forged_lines.admit(Instant::now()) else { return };
+        tracing::warn!(
+            pipeline = self.0.name,
+            suppressed = (suppressed > 0).then_some(suppressed),
+            "a message came with sluicegate-* headers by a way that isn't the host's; they were taken off"
+        );
+    }
+
     /// A failure report wasn't confirmed in time.
     pub fn report_unsent(&self) {
         self.0.reports_unsent.inc();
@@ -314,6 +330,7 @@ impl PipelineMetrics {
             publishes_refused: it.refused.all().iter().map(|(_, c)| c.get()).sum(),
             rewound: it.rewound.get(),
             id_conflicts: it.id_conflicts.get(),
+            forged_headers: it.forged.get(),
             reports_unsent: it.reports_unsent.get(),
             state_keys: it.state_keys.get(),
             state_bytes: it.state_bytes.get(),

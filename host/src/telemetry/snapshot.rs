@@ -54,6 +54,9 @@ pub struct PipelineSnapshot {
     pub rewound: u64,
     /// Messages with a known id and another body.
     pub id_conflicts: u64,
+    /// Messages whose `sluicegate-*` headers were taken off: nobody else may write them.
+    #[serde(default)]
+    pub forged_headers: u64,
     /// Failure reports that weren't confirmed in time.
     pub reports_unsent: u64,
     /// Keys that have state.

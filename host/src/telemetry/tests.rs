@@ -66,6 +66,8 @@ fn every_event_of_a_pipeline_shows_in_text_and_snapshot() {
     metrics.publish_refused("unroutable");
     metrics.rewound(3);
     metrics.id_conflict();
+    metrics.forged_headers();
+    metrics.forged_headers();
     metrics.report_unsent();
     metrics.in_flight(2);
     metrics.in_flight(-1);
@@ -94,6 +96,7 @@ fn every_event_of_a_pipeline_shows_in_text_and_snapshot() {
             1.0,
         ),
         ("sluicegate_publishes_refused_total{pipeline=\"readings\",reason=\"unroutable\"}", 1.0),
+        ("sluicegate_messages_forged_headers_total{pipeline=\"readings\"}", 2.0),
         ("sluicegate_state_bytes{pipeline=\"readings\"}", 400.0),
         ("sluicegate_pipeline_paused{pipeline=\"readings\"}", 1.0),
         ("sluicegate_messages_in_flight{pipeline=\"readings\"}", 1.0),
@@ -223,7 +226,7 @@ fn a_duration_past_the_last_bound_is_counted_too() {
 
 #[test]
 fn log_lines_past_the_rate_are_counted_in_the_next_one() {
-    let throttle = Throttle::new(2);
+    let throttle = Throttle::per_second(2);
     let start = Instant::now() + Duration::from_secs(2);
     assert_eq!(throttle.admit(start), Some(0));
     assert_eq!(throttle.admit(start), Some(0));

@@ -3,10 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Lets a number of lines through per second and counts the rest.
+/// Lets a number of lines through in each interval and counts the rest.
 #[derive(Debug)]
 pub(super) struct Throttle {
-    per_s: u32,
+    lines: u32,
+    interval: Duration,
     window: Mutex<Window>,
 }
 
@@ -20,19 +21,28 @@ struct Window {
 // === impl Throttle ===
 
 impl Throttle {
-    pub(super) fn new(per_s: u32) -> Self {
+    pub(super) fn per_second(lines: u32) -> Self {
+        Self::new(lines, Duration::from_secs(1))
+    }
+
+    /// One line in each interval.
+    pub(super) fn every(interval: Duration) -> Self {
+        Self::new(1, interval)
+    }
+
+    fn new(lines: u32, interval: Duration) -> Self {
         let window = Window { since: Instant::now(), lines: 0, suppressed: 0 };
-        Self { per_s, window: Mutex::new(window) }
+        Self { lines, interval, window: Mutex::new(window) }
     }
 
     /// Whether a line may go out now; if so, how many were held back since the last one.
     pub(super) fn admit(&self, now: Instant) -> Option<u64> {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.saturating_duration_since(window.since) >= Duration::from_secs(1) {
+        if now.saturating_duration_since(window.since) >= self.interval {
             window.since = now;
             window.lines = 0;
         }
-        if window.lines >= self.per_s {
+        if window.lines >= self.lines {
             window.suppressed += 1;
             return None;
         }

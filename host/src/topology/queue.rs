@@ -74,19 +74,24 @@ pub(super) fn declaration(queue: &Queue) -> QueueDeclaration {
 /// The queue where copies of `work`'s messages wait for `rung`. As safe as `work` itself: quorum
 /// beside quorum, and then the way back is at least once too.
 pub(super) fn delay(work: &Queue, rung: Duration) -> QueueDeclaration {
-    let kind = match work.kind {
-        QueueKind::Quorum => QueueKind::Quorum,
-        QueueKind::Classic | QueueKind::Stream => QueueKind::Classic,
-    };
+    let kind = delay_kind(work.kind);
     let mut arguments = of_kind(kind);
     arguments.set(MESSAGE_TTL, milliseconds(rung));
-    arguments.set(DEAD_LETTER_EXCHANGE, "");
+    arguments.set(DEAD_LETTER_EXCHANGE, limits::RETURN_EXCHANGE);
     arguments.set(DEAD_LETTER_ROUTING_KEY, work.name.as_str());
     if kind == QueueKind::Quorum {
         arguments.set(DEAD_LETTER_STRATEGY, AT_LEAST_ONCE);
         arguments.set(OVERFLOW, overflow_name(Overflow::RejectPublish));
     }
-    shared(delay_queue(&work.name, rung), kind, arguments)
+    shared(delay_queue(&work.name, work.kind, rung), kind, arguments)
+}
+
+/// The kind of a work queue's delay queues.
+pub(super) fn delay_kind(work: QueueKind) -> QueueKind {
+    match work {
+        QueueKind::Quorum => QueueKind::Quorum,
+        QueueKind::Classic | QueueKind::Stream => QueueKind::Classic,
+    }
 }
 
 /// The bounded queue that keeps failure reports.

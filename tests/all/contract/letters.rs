@@ -1,6 +1,8 @@
 //! Dead letters: what becomes of a message that is rejected, too old, or one too many.
 
-use sluicegate::broker::{Declaration, Delivery, Outgoing, Published, Settlement};
+use sluicegate::broker::{
+    Declaration, Delivery, ExchangeDeclaration, Outgoing, Published, Settlement,
+};
 use sluicegate::config::{ExchangeKind, QueueKind};
 use sluicegate::message::{FieldValue, Message, Table};
 
@@ -237,4 +239,42 @@ pub(crate) async fn the_newest_death_comes_first(world: &World) {
     let headers = &letter.message.properties.headers;
     assert_eq!(headers.text("x-first-death-reason"), Some("rejected"));
     letter.receipt.settle(Settlement::Ack);
+}
+
+/// What retried messages come back by, on queues of both kinds.
+pub(crate) async fn dead_letters_pass_an_internal_exchange_that_no_client_may_publish_to(
+    world: &World,
+) {
+    let internal = ExchangeDeclaration {
+        name: world.name("internal"),
+        kind: ExchangeKind::Direct,
+        durable: true,
+        auto_delete: false,
+        internal: true,
+        arguments: Table::default(),
+    };
+    world.declare(Declaration::Exchange(internal.clone())).await;
+    let work = world.queue("work", &[]).await;
+    world.bind(&internal.name, &work, &work).await;
+    let back: [(&str, FieldValue); 3] = [
+        ("x-message-ttl", 1.into()),
+        ("x-dead-letter-exchange", internal.name.as_str().into()),
+        ("x-dead-letter-routing-key", work.as_str().into()),
+    ];
+    let safe = [("x-dead-letter-strategy", "at-least-once".into())];
+    let safe = [&back[..], &safe, &[("x-overflow", "reject-publish".into())]].concat();
+    let mut consumer = world.consume(&work, 1).await;
+    for (word, kind, arguments) in
+        [("classic", QueueKind::Classic, &back[..]), ("quorum", QueueKind::Quorum, &safe)]
+    {
+        let delay = world.queue_declaration(word, kind, arguments);
+        let delay = world.declare(Declaration::Queue(delay)).await.name;
+        world.publish_confirmed(&[message("", &delay, word)]).await;
+        let delivery = next(&mut consumer).await;
+        assert_eq!(text(&delivery.message), word);
+        assert_eq!(delivery.message.exchange, internal.name, "the broker says where it came from");
+        delivery.receipt.settle(Settlement::Ack);
+    }
+    let outcomes = world.publish(&[message(&internal.name, &work, "forged")]).await;
+    assert!(matches!(outcomes[..], [Published::NoTarget(_)]), "{outcomes:?}");
 }

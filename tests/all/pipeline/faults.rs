@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sluicegate::config::QueueKind;
+
 use super::world::{World, copies, json, numbers, order, until};
 
 #[tokio::test]
@@ -91,7 +93,8 @@ async fn broken_connections_under_load_lose_nothing_and_count_nothing_twice() {
 #[tokio::test]
 async fn a_delay_queue_that_somebody_deletes_is_declared_again() {
     let world = World::usual().await;
-    let rung = sluicegate::topology::delay_queue("work", std::time::Duration::from_millis(20));
+    let rung = std::time::Duration::from_millis(20);
+    let rung = sluicegate::topology::delay_queue("work", QueueKind::Classic, rung);
     assert!(world.broker.delete_queue(&rung), "'{rung}' is there");
     world.publish([order(1, "a", "retry_until:2"), order(2, "b", "next")]).await;
     let told = world.take("sink", 2).await;

@@ -2,6 +2,7 @@
 
 use super::super::fixture::job;
 use super::*;
+use crate::limits::RETURN_EXCHANGE;
 use crate::verdict::{Emission, FailureClass};
 
 fn addresses() -> Addresses {
@@ -18,6 +19,7 @@ fn addresses() -> Addresses {
     Addresses {
         pipeline: "p".to_owned(),
         queue: "work".to_owned(),
+        queue_kind: QueueKind::Classic,
         broker: 0,
         outputs: vec![output("alerts", None), output("fixed", Some("fixed.key"))],
         key_header: Some("meter-id".to_owned()),
@@ -147,26 +149,34 @@ fn an_unknown_output_is_told_with_those_there_are() {
 
 #[tokio::test]
 async fn a_retry_copy_comes_back_as_its_original() {
-    let job = full();
+    let mut job = full();
+    job.replay_of = Some("f-1".to_owned());
+    job.replay_count = 3;
     let rung = Duration::from_secs(5);
     let copy = addresses().retry_copy(&job, &failure(), rung, 1000).message;
     assert_eq!(copy.exchange, "");
-    assert_eq!(copy.routing_key, topology::delay_queue("work", rung));
+    assert_eq!(copy.routing_key, topology::delay_queue("work", QueueKind::Classic, rung));
     assert_eq!((&copy.properties.expiration, &copy.properties.user_id), (&None, &None));
     let text = copy.properties.headers.text(headers::TEXT).unwrap();
     assert!(text.len() <= FAILURE_TEXT_BYTES && text.ends_with('é'));
 
     // The broker brings it back, with the delay queue's death on it.
     let mut back = crate::message::Message {
-        exchange: String::new(),
+        exchange: RETURN_EXCHANGE.to_owned(),
         routing_key: "work".to_owned(),
         properties: copy.properties,
         body: copy.body,
     };
     let death: Table = [("queue", copy.routing_key.as_str())].into_iter().collect();
     back.properties.headers.set("x-death", FieldValue::Array(vec![FieldValue::Table(death)]));
-    let history = headers::restore(&mut back, "work", |name| name == copy.routing_key);
-    assert_eq!(history, headers::History { attempt: 2, first_failed_at: 1000 });
+    let history = headers::restore(&mut back);
+    let expected = headers::History {
+        attempt: 2,
+        first_failed_at: 1000,
+        replay_of: Some("f-1".to_owned()),
+        replay_count: 3,
+    };
+    assert_eq!(history, expected);
     let mut original = job.message.clone();
     original.properties.delivery_mode = Some(2);
     headers::strip_own(&mut original.properties.headers);
@@ -185,6 +195,12 @@ async fn an_annotated_dead_letter_carries_its_reason() {
     assert_eq!(headers.text(headers::CODE), Some("bad"));
     assert_eq!(headers.text(headers::CLASS), Some("reject"));
     assert!(headers.text(headers::FAILURE_ID).is_some());
+    let origin = [headers::QUEUE, headers::EXCHANGE, headers::ROUTING_KEY, headers::EXPIRATION];
+    assert_eq!(
+        origin.map(|name| headers.text(name)),
+        [Some("work"), Some("meters"), Some("meter.m-1"), Some("60000")],
+        "so that it can be replayed"
+    );
 }
 
 #[tokio::test]

@@ -12,42 +12,71 @@ fn message(exchange: &str, headers: Vec<(&str, FieldValue)>) -> Message {
     message
 }
 
-fn death(queue: &str) -> FieldValue {
-    FieldValue::Array(vec![FieldValue::Table([("queue", queue)].into_iter().collect())])
-}
-
-#[test]
-fn a_copy_from_a_delay_queue_becomes_what_its_producer_published() {
-    let mut copy = message(
-        "",
+/// All that a host or an operator may say of a message.
+fn told(exchange: &str) -> Message {
+    let before: Table = [("x-death", "before")].into_iter().collect();
+    message(
+        exchange,
         vec![
             ("mine", "kept".into()),
-            ("x-death", death("delay")),
+            ("x-death", "of the delay queue".into()),
             (ATTEMPT, FieldValue::I64(3)),
             (EXCHANGE, "meters".into()),
             (ROUTING_KEY, "meter.1".into()),
             (EXPIRATION, "60000".into()),
+            (USER_ID, "guest".into()),
             (FIRST_FAILED_AT, FieldValue::I64(77)),
+            (REPLAY_OF, "f-1".into()),
+            (REPLAY_COUNT, FieldValue::I32(2)),
+            (BROKERS, FieldValue::Table(before)),
         ],
-    );
-    let history = restore(&mut copy, "work", |name| name == "delay");
-    assert_eq!(history, History { attempt: 3, first_failed_at: 77 });
-    assert_eq!((copy.exchange.as_str(), copy.routing_key.as_str()), ("meters", "meter.1"));
-    assert_eq!(copy.properties.expiration.as_deref(), Some("60000"));
-    assert_eq!(copy.properties.headers.0, [("mine".to_owned(), "kept".into())]);
+    )
+}
+
+fn assert_is_original(message: &Message) {
+    assert_eq!((message.exchange.as_str(), message.routing_key.as_str()), ("meters", "meter.1"));
+    assert_eq!(message.properties.expiration.as_deref(), Some("60000"));
+    assert_eq!(message.properties.user_id.as_deref(), Some("guest"));
+    let expected = [("mine".to_owned(), "kept".into()), ("x-death".to_owned(), "before".into())];
+    assert_eq!(message.properties.headers.0, expected);
+}
+
+#[test]
+fn a_copy_from_a_delay_queue_becomes_what_its_producer_published() {
+    let mut copy = told(RETURN_EXCHANGE);
+    assert!(!are_forged(&copy));
+    let history = restore(&mut copy);
+    let replay_of = Some("f-1".to_owned());
+    assert_eq!(history, History { attempt: 3, first_failed_at: 77, replay_of, replay_count: 2 });
+    assert_is_original(&copy);
+}
+
+#[test]
+fn a_replayed_message_becomes_what_its_producer_published_at_its_first_attempt() {
+    let mut copy = told(REPLAY_EXCHANGE);
+    assert!(!are_forged(&copy));
+    let history = restore(&mut copy);
+    let replay_of = Some("f-1".to_owned());
+    assert_eq!(history, History { attempt: 1, first_failed_at: 0, replay_of, replay_count: 2 });
+    assert_is_original(&copy);
+}
+
+#[test]
+fn a_replay_that_says_nothing_of_itself_is_one_all_the_same() {
+    let mut copy = message(REPLAY_EXCHANGE, vec![("mine", true.into())]);
+    assert_eq!(restore(&mut copy).replay_count, 1);
+    assert_eq!((copy.exchange.as_str(), copy.routing_key.as_str()), (REPLAY_EXCHANGE, "work"));
 }
 
 #[test]
 fn the_hosts_headers_count_from_nobody_else() {
-    for (exchange, died_in) in [("meters", "delay"), ("", "another queue")] {
-        let mut forged = message(
-            exchange,
-            vec![(ATTEMPT, FieldValue::I64(9)), ("x-death", death(died_in)), ("mine", true.into())],
-        );
-        let history = restore(&mut forged, "work", |name| name == "delay");
-        assert_eq!(history.attempt, 1, "{exchange:?}");
-        assert!(forged.properties.headers.get(ATTEMPT).is_none());
-        assert!(forged.properties.headers.get("mine").is_some());
-        assert!(forged.properties.headers.get("x-death").is_some(), "a plugin may read deaths");
+    for exchange in ["", "meters", "sluicegate.failures"] {
+        let mut forged = told(exchange);
+        assert!(are_forged(&forged));
+        assert_eq!(restore(&mut forged), History::default(), "{exchange:?}");
+        assert_eq!((forged.exchange.as_str(), forged.routing_key.as_str()), (exchange, "work"));
+        let names: Vec<&str> = forged.properties.headers.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["mine", "x-death"], "a plugin may read deaths");
+        assert!(!are_forged(&forged));
     }
 }

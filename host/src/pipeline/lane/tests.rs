@@ -8,11 +8,12 @@ use bytes::Bytes;
 
 use super::*;
 use crate::broker::{Receipt, Settler};
-use crate::config::{IdWindow, Output, Unroutable};
+use crate::config::{IdWindow, Output, QueueKind, Unroutable};
 use crate::message::Properties;
 use crate::pipeline::address::{Addresses, OutputTarget, Role};
 use crate::pipeline::fixture::{self, Settled as Ledger};
 use crate::pipeline::flight::InFlight;
+use crate::pipeline::headers::History;
 use crate::pipeline::identity::Identity;
 use crate::pipeline::journal::Journal;
 use crate::pipeline::judge::Policy;
@@ -95,6 +96,7 @@ impl Bench {
             addresses: Addresses {
                 pipeline: "p".to_owned(),
                 queue: "work".to_owned(),
+                queue_kind: QueueKind::Classic,
                 broker: 0,
                 outputs: vec![OutputTarget { name: "out".to_owned(), broker: 0, output }],
                 key_header: None,
@@ -118,7 +120,7 @@ impl Bench {
         self.tags += 1;
         let mut job = fixture::job(key, 0, body);
         let id = format!("{key}/{body}");
-        job.identity = Some(Identity::new(id.as_bytes(), body.as_bytes(), 1));
+        job.identity = Some(Identity::new(id.as_bytes(), body.as_bytes(), &History::default()));
         job.seed = job.identity.unwrap().whole;
         job.consumer = consumer;
         job.receipt = Receipt::new(Arc::clone(&self.settled) as Arc<dyn Settler>, self.tags);

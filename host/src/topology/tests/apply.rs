@@ -90,7 +90,7 @@ async fn verifying_over_amqp_alone_leaves_bindings_unverified() {
     let (broker, plan) = (Embedded::new(), main_plan(&readings()));
     apply(&*broker, &plan, Declare::Create).await.unwrap();
     let applied = apply(&*broker, &plan, Declare::Verify).await.unwrap();
-    assert_eq!(applied.unverified.len(), 4);
+    assert_eq!(applied.unverified.len(), 6);
     assert!(applied.unverified.iter().all(|what| what.starts_with("binding of ")));
 }
 

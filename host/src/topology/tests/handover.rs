@@ -80,15 +80,15 @@ fn permissions_to_create_are_exact_and_escaped() {
     let permissions = permissions(&config, "main", Declare::Create);
     assert_eq!(
         permissions.configure,
-        r"^(lost|meters|meters\.dead|meters\.lost|readings|readings\.dead|sluicegate\.failures|sluicegate\.retry\.readings\.1000|sluicegate\.retry\.readings\.30000)$"
+        r"^(lost|meters|meters\.dead|meters\.lost|readings|readings\.dead|sluicegate\.failures|sluicegate\.replay|sluicegate\.retry\.readings\.quorum\.1000|sluicegate\.retry\.readings\.quorum\.30000|sluicegate\.return)$"
     );
     assert_eq!(
         permissions.write,
-        r"^(amq\.default|lost|meters\.alerts|meters\.dead|meters\.lost|readings|readings\.dead|sluicegate\.failures)$"
+        r"^(amq\.default|lost|meters\.alerts|meters\.dead|meters\.lost|readings|readings\.dead|sluicegate\.failures|sluicegate\.return)$"
     );
     assert_eq!(
         permissions.read,
-        r"^(meters|meters\.dead|meters\.lost|readings|sluicegate\.failures|sluicegate\.retry\.readings\.1000|sluicegate\.retry\.readings\.30000)$"
+        r"^(meters|meters\.dead|meters\.lost|readings|sluicegate\.failures|sluicegate\.replay|sluicegate\.retry\.readings\.quorum\.1000|sluicegate\.retry\.readings\.quorum\.30000|sluicegate\.return)$"
     );
 }
 
@@ -161,7 +161,7 @@ async fn bindings_of_another_virtual_host_dont_count() {
             binding["vhost"] = "/".into();
         }
     });
-    assert_eq!(moved.await.unwrap_err().len(), 4);
+    assert_eq!(moved.await.unwrap_err().len(), 6);
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn an_unreadable_export_is_told_and_leaves_bindings_unverified() {
     apply(&*broker, &plan, Declare::Create).await.unwrap();
     let applied = prepare(&*broker, &config.brokers["main"], &plan).await.unwrap();
     assert!(applied.unverified[0].contains("/nowhere/definitions.json"));
-    assert_eq!(applied.unverified.len(), 5);
+    assert_eq!(applied.unverified.len(), 7);
 }
 
 /// Answers as the management plugin does, to its own user alone, from what `definitions` has.
