@@ -176,7 +176,7 @@ impl RabbitNode {
                 Err(why) if attempt == PORT_ATTEMPTS => {
                     panic!("RabbitMQ didn't start again: {why}")
                 }
-                Err(_) => {}
+                Err(why) => eprintln!("attempt {attempt} to start RabbitMQ again: {why}"),
             }
         }
     }
@@ -260,6 +260,8 @@ impl RabbitNode {
     }
 
     fn spawn(&self, server: &Path) {
+        // What the last one said of its end is nothing about the next one's start.
+        let _none = fs::remove_file(self.dir.join("out.log"));
         let mut command = shell(WATCH, &self.dir);
         command.env("RABBITMQ_SERVER", server);
         self.environment(&mut command);

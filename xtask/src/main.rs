@@ -1,8 +1,9 @@
 //! `cargo xtask`: what cargo can't do alone.
 //!
 //! `setup` makes a machine able to run everything: the wasm target, a RabbitMQ. `test` is `setup`
-//! and every test; `ci` is the whole gate.
+//! and every test; `ci` is the whole gate; `brokers` runs what speaks to a broker on newer RabbitMQs.
 
+mod brokers;
 mod rabbitmq;
 mod suite;
 
@@ -15,7 +16,9 @@ use anyhow::{Context as _, Result, bail};
 const USAGE: &str = "\
 cargo xtask setup          install what the tests need: the wasm target, a RabbitMQ
 cargo xtask test [ARGS]    setup, then every test; ARGS go to cargo test
-cargo xtask ci             formatting, every test, clippy, rustdoc; with times";
+cargo xtask ci             formatting, every test, clippy, rustdoc; with times
+cargo xtask brokers [RELEASE...] [-- TESTS]
+                       tests on the RabbitMQs of later Debian releases (trixie, sid); as root";
 
 /// What plugins are compiled for.
 const WASM: &str = "wasm32-wasip2";
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
         Some(("setup", [])) => setup(),
         Some(("test", rest)) => setup().and_then(|()| test(rest)),
         Some(("ci", [])) => ci(),
+        Some(("brokers", rest)) => brokers::test(rest),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

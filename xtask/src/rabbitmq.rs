@@ -14,7 +14,8 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::run;
 
-const VARIABLE: &str = "SLUICEGATE_RABBITMQ_SERVER";
+/// Tells the tests which `rabbitmq-server` to start.
+pub(crate) const VARIABLE: &str = "SLUICEGATE_RABBITMQ_SERVER";
 /// Where Debian asks whether a package may start its service.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
@@ -35,6 +36,20 @@ pub(crate) fn ensure() -> Result<()> {
     }
     install()?;
     find().map(drop).context("rabbitmq-server was installed, and yet isn't where it should be")
+}
+
+/// Makes sure that there is a `debootstrap`.
+pub(crate) fn ensure_debootstrap() -> Result<()> {
+    if on_path("debootstrap") || Path::new("/usr/sbin/debootstrap").is_file() {
+        return Ok(());
+    }
+    if !(is_debian() && is_root()) {
+        bail!("debootstrap is missing: `apt-get install debootstrap` on Debian or Ubuntu, as root");
+    }
+    run(Command::new("apt-get").arg("update"))?;
+    run(Command::new("apt-get")
+        .args(["install", "-y", "--no-install-recommends", "debootstrap"])
+        .env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
 fn find() -> Option<PathBuf> {

@@ -1,5 +1,6 @@
 //! Runs the tests and keeps what cargo says of each binary.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
@@ -24,7 +25,13 @@ impl Summary {
 
 /// Builds and runs every test of the workspace; arguments go to cargo.
 pub(crate) fn run(arguments: &[String]) -> Result<Summary> {
+    run_with(arguments, &[])
+}
+
+/// The same with these variables in the environment.
+pub(crate) fn run_with(arguments: &[String], variables: &[(&str, &OsStr)]) -> Result<Summary> {
     let mut command = cargo();
+    command.envs(variables.iter().copied());
     command.args(["test", "--release", "--workspace", "--no-fail-fast"]).args(arguments);
     let shown = announce(&command);
     let mut child =
