@@ -183,9 +183,11 @@ pub(crate) async fn a_message_delivered_too_often_is_dead_lettered(world: &World
     let arguments = [("x-delivery-limit", 1.into())];
     let scene = Scene::of_kind(world, QueueKind::Quorum, &arguments).await;
     world.publish_confirmed(&[scene.message("a")]).await;
-    let mut consumer = world.consume(&scene.queue, 1).await;
     for _ in 0..2 {
-        next(&mut consumer).await.receipt.settle(Settlement::Release);
+        let mut consumer = world.consume(&scene.queue, 1).await;
+        let held = next(&mut consumer).await;
+        within(consumer.close()).await.expect("it closes");
+        held.receipt.settle(Settlement::Release);
     }
     let letter = scene.letter(world).await;
     assert_eq!(text(&letter), "a");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use sluicegate::broker::{
     BindingDeclaration, Broker, ConsumeRequest, Consumer, Declaration, Declared, Delivery,
-    Destination, ExchangeDeclaration, Outgoing, Published, QueueDeclaration, Settlement,
+    Destination, ExchangeDeclaration, Outgoing, Published, QueueDeclaration, Settlement, Version,
 };
 use sluicegate::config::{ExchangeKind, QueueKind};
 use sluicegate::message::{FieldValue, Message, Properties, Table};
@@ -58,6 +58,13 @@ impl World {
         let test: String = test.chars().take(60).collect();
         let scope = format!("{test}.{:016x}", fastrand::u64(..));
         Self { broker, scope, delete_queue: Box::new(delete_queue) }
+    }
+
+    /// Whether a quorum queue counts a message that was given back (`basic.nack`, requeue): RabbitMQ
+    /// 4.3 and later count only those whose consumer went away.
+    pub(crate) async fn counts_releases(&self) -> bool {
+        let server = within(self.broker.server()).await.expect("it says what it is");
+        server.product != "RabbitMQ" || server.version < Version { major: 4, minor: 3, patch: 0 }
     }
 
     /// A name that only this test uses.
