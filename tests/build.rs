@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Every crate under `guests/`, and the constant that it becomes.
-const GUESTS: [(&str, &str, &str); 4] = [
+const GUESTS: [(&str, &str, &str); 5] = [
+    ("courier", "COURIER", "A plugin that hands messages on, or does what they say."),
     ("files", "FILES", "A plugin that opens a file."),
     ("hostile", "HOSTILE", "A plugin that misbehaves as its messages tell it to."),
     ("ledger", "LEDGER", "A plugin that counts per key and does what its messages tell it to."),

@@ -12,6 +12,7 @@
 
 mod admin;
 mod amqp;
+mod chaos;
 mod config;
 mod contract;
 mod demo;

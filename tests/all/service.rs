@@ -8,7 +8,7 @@ mod crashes;
 mod exchanges;
 mod hostile;
 mod priorities;
-mod process;
+pub(crate) mod process;
 mod properties;
 mod readings;
 mod refusals;

@@ -19,12 +19,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
 /// A folder with a config, where hosts run one after another, or side by side.
-pub(super) struct Site {
+pub(crate) struct Site {
     folder: TempDir,
 }
 
 /// A running host; killed when dropped.
-pub(super) struct Host {
+pub(crate) struct Host {
     child: Child,
     log: Arc<Log>,
 }
@@ -42,7 +42,7 @@ struct Told {
 }
 
 /// Waits, boundedly, until it holds.
-pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
@@ -60,7 +60,7 @@ fn pause() {
 }
 
 /// What the binary says to those words.
-pub(super) fn sluicegate(words: &[&str]) -> Output {
+pub(crate) fn sluicegate(words: &[&str]) -> Output {
     Command::new(BINARY).args(words).stdin(Stdio::null()).output().unwrap()
 }
 
@@ -68,12 +68,12 @@ pub(super) fn sluicegate(words: &[&str]) -> Output {
 
 impl Site {
     /// A folder with that config; the service's own settings are seen to.
-    pub(super) fn new(config: &str) -> Self {
+    pub(crate) fn new(config: &str) -> Self {
         Self::with(config, "")
     }
 
     /// The same with more settings of `[service]`.
-    pub(super) fn with(config: &str, service: &str) -> Self {
+    pub(crate) fn with(config: &str, service: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
         let http = if service.contains("http =") { "" } else { "http = \"127.0.0.1:0\"" };
@@ -87,23 +87,29 @@ impl Site {
     }
 
     /// Puts a file there.
-    pub(super) fn write(&self, name: &str, content: &[u8]) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, content: &[u8]) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, content).unwrap();
         path
     }
 
     /// A file of that name there.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Starts a host that may fail to.
-    pub(super) fn start(&self) -> Host {
+    pub(crate) fn start(&self) -> Host {
+        self.start_with(&[])
+    }
+
+    /// Starts one with those variables in its environment.
+    pub(crate) fn start_with(&self, environment: &[(&str, &str)]) -> Host {
         let mut child = Command::new(BINARY)
             .args(["run", "--config"])
             .arg(self.path("sluicegate.toml"))
             .env("NO_COLOR", "1")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -116,14 +122,14 @@ impl Site {
     }
 
     /// Starts a host and waits until it is ready.
-    pub(super) fn run(&self) -> Host {
+    pub(crate) fn run(&self) -> Host {
         let host = self.start();
         host.await_ready();
         host
     }
 
     /// What a verb says to the host that runs here.
-    pub(super) fn tell(&self, words: &[&str]) -> Output {
+    pub(crate) fn tell(&self, words: &[&str]) -> Output {
         let socket = self.path("control.sock");
         let mut words = words.to_vec();
         words.extend(["--socket", socket.to_str().unwrap()]);
@@ -131,7 +137,7 @@ impl Site {
     }
 
     /// Starts a host that must end by itself; its exit code and all that it said.
-    pub(super) fn refused(&self) -> (i32, String) {
+    pub(crate) fn refused(&self) -> (i32, String) {
         let mut host = self.start();
         let code = host.end();
         (code, host.log.ended().text.clone())
@@ -142,7 +148,7 @@ impl Site {
 
 impl Host {
     /// Waits until it has said that, and returns all that it said so far.
-    pub(super) fn said(&self, part: &str) -> String {
+    pub(crate) fn said(&self, part: &str) -> String {
         let told = self.log.lock();
         let (told, result) = self
             .log
@@ -154,26 +160,32 @@ impl Host {
     }
 
     /// All that it said so far.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().text.clone()
     }
 
     /// What its HTTP port answers.
-    pub(super) fn get(&self, path: &str) -> (u16, String) {
-        let log = self.said("address=127.0.0.1:");
-        let port = log.split("address=127.0.0.1:").nth(1).unwrap();
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        self.said("address=127.0.0.1:");
+        self.try_get(path).unwrap()
+    }
+
+    /// What its HTTP port answers, if it has one by now and is there.
+    pub(crate) fn try_get(&self, path: &str) -> Option<(u16, String)> {
+        let log = self.log();
+        let port = log.split("address=127.0.0.1:").nth(1)?;
         let port: String = port.chars().take_while(char::is_ascii_digit).collect();
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(10)))
             .build()
             .new_agent();
-        let mut answer = agent.get(format!("http://127.0.0.1:{port}{path}")).call().unwrap();
-        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+        let mut answer = agent.get(format!("http://127.0.0.1:{port}{path}")).call().ok()?;
+        Some((answer.status().as_u16(), answer.body_mut().read_to_string().ok()?))
     }
 
     /// Waits until `/ready` says yes.
-    pub(super) fn await_ready(&self) {
+    pub(crate) fn await_ready(&self) {
         let mut last = (0, String::new());
         let deadline = Instant::now() + PATIENCE;
         while last.0 != 200 {
@@ -186,7 +198,7 @@ impl Host {
     }
 
     /// Waits until `/ready` says no, with that among the reasons; returns them.
-    pub(super) fn await_unready(&self, part: &str) -> String {
+    pub(crate) fn await_unready(&self, part: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let (status, text) = self.get("/ready");
@@ -199,7 +211,7 @@ impl Host {
     }
 
     /// The sum of a metric's series that hold all those parts.
-    pub(super) fn metric(&self, name: &str, parts: &[&str]) -> f64 {
+    pub(crate) fn metric(&self, name: &str, parts: &[&str]) -> f64 {
         let (_, text) = self.get("/metrics");
         text.lines()
             .filter(|line| line.starts_with(name) && parts.iter().all(|part| line.contains(part)))
@@ -208,13 +220,18 @@ impl Host {
     }
 
     /// Sends it a signal.
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
 
+    /// Whether it has ended.
+    pub(crate) fn is_gone(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Waits for its end and returns its exit code, or -1 where a signal ended it.
-    pub(super) fn end(&mut self) -> i32 {
+    pub(crate) fn end(&mut self) -> i32 {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -226,14 +243,14 @@ impl Host {
     }
 
     /// SIGTERM, and that it drained.
-    pub(super) fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.signal("TERM");
         let code = self.end();
         assert_eq!(code, 0, "{}", self.log.ended().text);
     }
 
     /// SIGKILL.
-    pub(super) fn kill9(mut self) {
+    pub(crate) fn kill9(mut self) {
         self.signal("KILL");
         assert_eq!(self.end(), -1);
     }

@@ -1,0 +1,354 @@
+//! A host behind a proxy, its broker, load, and one fault after another; then peace, and a verdict.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use serde_json::Value;
+use sluicegate::limits::JOURNAL_FILE;
+use sluicegate_tests::guests::COURIER;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::counts::{Counts, Recoveries};
+use super::ends::{Books, Doing, ticks};
+use super::faults::{Doubles, Fault};
+use super::plan::{Ends, Plan};
+use super::proxy::Proxy;
+use super::workload::config;
+use crate::rabbit::RabbitNode;
+use crate::service::process::{Host, Site};
+
+/// The broker's user that the host is.
+pub(super) const USER: &str = "host";
+/// Within so long of a fault's end everything is well again, on however busy a machine.
+const RECOVERY_MAX: Duration = Duration::from_secs(180);
+/// How often anything is looked at.
+const LOOK: Duration = Duration::from_millis(25);
+/// Between looks that cost the broker something.
+const SLOW_LOOK: Duration = Duration::from_secs(1);
+/// Peace between two faults, at most.
+const PEACE_MS: u64 = 800;
+/// Hosts whose logs are kept.
+const LOGS: usize = 4;
+
+/// A trial under way.
+pub(super) struct Trial {
+    pub(super) runtime: Runtime,
+    pub(super) node: RabbitNode,
+    pub(super) proxy: Proxy,
+    pub(super) books: Arc<Books>,
+    pub(super) doing: watch::Sender<Doing>,
+    pub(super) random: Rng,
+    plan: Plan,
+    site: Site,
+    host: Option<Host>,
+    publishers: Vec<JoinHandle<()>>,
+    recoveries: Recoveries,
+    struck: BTreeMap<&'static str, usize>,
+    problems: Vec<String>,
+    logs: VecDeque<String>,
+}
+
+/// How it went.
+pub(super) struct Outcome {
+    pub(super) counts: Counts,
+    pub(super) problems: Vec<String>,
+    /// For people.
+    pub(super) table: String,
+}
+
+/// Runs a trial to its end.
+pub(super) fn run(plan: Plan) -> Outcome {
+    println!("chaos: seed {}, {:?}", plan.seed, plan.ends);
+    let mut trial = Trial::start(plan);
+    trial.rage();
+    trial.settle();
+    trial.judge()
+}
+
+// === impl Trial ===
+
+impl Trial {
+    fn start(plan: Plan) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let node = RabbitNode::start_fresh();
+        node.ctl(&["add_user", USER, USER]);
+        node.ctl(&["set_permissions", USER, ".*", ".*", ".*"]);
+        let proxy = runtime.block_on(Proxy::start(node.address())).unwrap();
+        let brokers_die = plan.faults.iter().any(|fault| fault.kills_the_broker());
+        let url = format!("amqp://{USER}:{USER}@{}/%2f", proxy.address);
+        let site = Site::new(&config(&url, brokers_die));
+        site.write("courier.wasm", COURIER);
+        let host = site.run();
+        let books = runtime.block_on(async { Books::new(node.url()) });
+        let (doing, told) = watch::channel(Doing::default());
+        let publishers = runtime.block_on(async { books.run(plan.seed, &told) });
+        let random = Rng::with_seed(plan.seed);
+        Self {
+            runtime,
+            node,
+            proxy,
+            books,
+            doing,
+            random,
+            plan,
+            site,
+            host: Some(host),
+            publishers,
+            recoveries: Recoveries::default(),
+            struck: BTreeMap::new(),
+            problems: Vec::new(),
+            logs: VecDeque::new(),
+        }
+    }
+
+    /// One fault after another, each kind at least once.
+    fn rage(&mut self) {
+        let started = Instant::now();
+        self.recover(Fault::Delayed);
+        let mut first = self.plan.faults.clone();
+        self.random.shuffle(&mut first);
+        let mut count = 0;
+        loop {
+            let over = match self.plan.ends {
+                Ends::After(time) => first.is_empty() && started.elapsed() >= time,
+                Ends::Count(all) => count >= all,
+            };
+            if over || !self.problems.is_empty() {
+                return;
+            }
+            let fault = first.pop().unwrap_or_else(|| self.draw_fault());
+            self.strike(fault);
+            count += 1;
+        }
+    }
+
+    fn draw_fault(&mut self) -> Fault {
+        let faults = self.plan.faults.clone();
+        let all: u32 = faults.iter().map(|fault| fault.weight()).sum();
+        let mut left = self.random.u32(..all);
+        let drawn = faults.iter().find(|fault| {
+            let found = left < fault.weight();
+            left = left.saturating_sub(fault.weight());
+            found
+        });
+        *drawn.unwrap_or(&faults[0])
+    }
+
+    fn strike(&mut self, fault: Fault) {
+        self.wait_up_to(PEACE_MS);
+        let doubles = fault.doubles() != Doubles::Nothing;
+        if doubles {
+            self.books.oracle().disturbed();
+        }
+        self.inflict(fault);
+        if fault.doubles() == Doubles::AtOnce {
+            self.books.oracle().calmed(self.books.now());
+        }
+        self.ensure_host(fault);
+        // Now and then the next fault meets a system that is still busy with this one.
+        let hurry = fault.doubles() == Doubles::AtOnce && self.random.u8(..4) == 0;
+        let took = if hurry { None } else { self.recover(fault) };
+        if fault.doubles() == Doubles::UntilRecovered {
+            self.books.oracle().calmed(self.books.now());
+        }
+        *self.struck.entry(fault.name()).or_default() += 1;
+        self.tell(fault, took);
+    }
+
+    fn tell(&self, fault: Fault, took: Option<Duration>) {
+        let oracle = self.books.oracle();
+        let counts = oracle.counts();
+        let took = took.map_or("in a hurry".to_owned(), |took| {
+            format!("recovered in {:.2} s", took.as_secs_f64())
+        });
+        println!(
+            "[{:7.1} s] {:<18} {took:<22} acknowledged {:>7} delivered {:>7} dead {:>6} \
+             duplicated {:>5}{}",
+            self.books.now().as_secs_f64(),
+            fault.name(),
+            counts.acknowledged,
+            counts.delivered,
+            counts.dead_lettered,
+            counts.duplicated,
+            if counts.is_clean() { "" } else { "  WRONG" }
+        );
+    }
+
+    /// Waits until what is published from now on comes out of every pipeline and the host is ready.
+    fn recover(&mut self, fault: Fault) -> Option<Duration> {
+        let since = self.books.now();
+        let well = |trial: &mut Self| {
+            trial.books.oracle().reached(since)
+                && trial.host().try_get("/ready").is_some_and(|(status, _)| status == 200)
+        };
+        if self.until(RECOVERY_MAX, well) {
+            let took = self.books.now() - since;
+            self.recoveries.add(took);
+            return Some(took);
+        }
+        let ready = self.host().try_get("/ready");
+        let open: Vec<usize> = (0..3).map(|it| self.books.oracle().open(it)).collect();
+        let name = fault.name();
+        self.problems.push(format!(
+            "not well {RECOVERY_MAX:?} after {name}: open {open:?}, ready says {ready:?}"
+        ));
+        None
+    }
+
+    /// Nothing more is published; everything comes to rest.
+    fn settle(&mut self) {
+        self.doing.send_replace(Doing { ending: true, uncollected: None });
+        let ended = |trial: &mut Self| trial.publishers.iter().all(JoinHandle::is_finished);
+        if !self.until(RECOVERY_MAX, ended) {
+            self.problems.push("the publishers can't publish".to_owned());
+        }
+        let deadline = Instant::now() + RECOVERY_MAX;
+        while !self.is_quiet() {
+            if Instant::now() > deadline {
+                let left = self.depths();
+                self.problems.push(format!("not at rest after {RECOVERY_MAX:?}: {left:?}"));
+                break;
+            }
+            self.wait(SLOW_LOOK);
+        }
+        let dropped = self.host().metric("sluicegate_broker_receipts_dropped", &[]);
+        if dropped > 0.0 {
+            self.problems.push(format!("{dropped} receipts were dropped"));
+        }
+        self.end_host();
+        if self.problems.is_empty() && !self.until(RECOVERY_MAX, |trial| trial.depths().is_empty())
+        {
+            self.problems.push("the host left something behind".to_owned());
+        }
+    }
+
+    /// Every fate has come and every queue is empty.
+    fn is_quiet(&mut self) -> bool {
+        self.read_journal();
+        let open = (0..3).any(|pipeline| self.books.oracle().open(pipeline) > 0);
+        !open && self.depths().is_empty()
+    }
+
+    /// Reports that no broker took.
+    fn read_journal(&self) {
+        let journal = self.site.path("state").join(JOURNAL_FILE);
+        let text = std::fs::read_to_string(journal).unwrap_or_default();
+        for report in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+            let field = |name: &str| report[name].as_str().unwrap_or_default();
+            self.books.oracle().report(field("message_id"), field("class"));
+        }
+    }
+
+    /// Queues that hold anything, ready or not.
+    fn depths(&self) -> Vec<String> {
+        let listed =
+            self.node.ctl(&["list_queues", "-q", "--no-table-headers", "name", "messages"]);
+        let held = listed.lines().filter(|line| !line.ends_with("\t0"));
+        held.map(|line| line.replace('\t', ": ")).collect()
+    }
+
+    fn judge(mut self) -> Outcome {
+        let (counts, told) = self.books.close().verdict();
+        let mut table = String::new();
+        let seed = self.plan.seed;
+        let _ = writeln!(table, "\nseed {seed}, {:.0} s", self.books.now().as_secs_f64());
+        for (name, count) in &self.struck {
+            let _ = writeln!(table, "{name:<22}{count:>12}");
+        }
+        let _ = write!(table, "\n{counts}\n{}", self.recoveries);
+        self.problems.extend(told);
+        if !self.problems.is_empty() {
+            let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{seed}.log"));
+            let kept: String = self.logs.iter().map(|log| format!("{log}\n---\n")).collect();
+            std::fs::write(&logs, kept).unwrap();
+            self.problems.push(format!("the last hosts' logs are in {}", logs.display()));
+        }
+        Outcome { counts, problems: self.problems, table }
+    }
+
+    // === The host ===
+
+    pub(super) fn host(&self) -> &Host {
+        self.host.as_ref().unwrap()
+    }
+
+    pub(super) fn kill_host(&mut self) {
+        let host = self.host.take().unwrap();
+        self.keep_log(&host);
+        host.kill9();
+        self.host = Some(self.site.start());
+    }
+
+    /// As a service manager does.
+    pub(super) fn restart_host(&mut self) {
+        self.end_host();
+        self.host = Some(self.site.start());
+    }
+
+    /// SIGTERM, and that it drains.
+    fn end_host(&mut self) {
+        let mut host = self.host.take().unwrap();
+        host.signal("TERM");
+        let code = host.end();
+        if code != 0 {
+            self.problems.push(format!("told to end, the host ended with {code}"));
+        }
+        self.keep_log(&host);
+    }
+
+    /// No fault but those that are meant to ends it.
+    fn ensure_host(&mut self, fault: Fault) {
+        let mut host = self.host.take().unwrap();
+        if host.is_gone() {
+            self.problems.push(format!("{} ended the host", fault.name()));
+            self.keep_log(&host);
+            host = self.site.start();
+        }
+        self.host = Some(host);
+    }
+
+    fn keep_log(&mut self, host: &Host) {
+        self.logs.push_back(host.log());
+        if self.logs.len() > LOGS {
+            self.logs.pop_front();
+        }
+    }
+
+    // === Time ===
+
+    /// Waits so long.
+    pub(super) fn wait(&self, time: Duration) {
+        self.runtime.block_on(async {
+            tokio::time::sleep_until(tokio::time::Instant::now() + time).await;
+        });
+    }
+
+    /// Waits a random time.
+    pub(super) fn wait_up_to(&mut self, most_ms: u64) {
+        let time = Duration::from_millis(self.random.u64(..most_ms));
+        self.wait(time);
+    }
+
+    /// Looks until it is so, for so long at most.
+    pub(super) fn until(
+        &mut self,
+        most: Duration,
+        mut holds: impl FnMut(&mut Self) -> bool,
+    ) -> bool {
+        let deadline = Instant::now() + most;
+        let mut looks = self.runtime.block_on(async { ticks(LOOK) });
+        while !holds(self) {
+            if Instant::now() > deadline {
+                return false;
+            }
+            self.runtime.block_on(looks.tick());
+        }
+        true
+    }
+}
