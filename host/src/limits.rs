@@ -241,6 +241,16 @@ pub const SETTLE_BURST: usize = 1024;
 pub const JOURNAL_BYTES: u64 = 64 * MIB as u64;
 /// Their file, in the state folder.
 pub const JOURNAL_FILE: &str = "untold-failures.jsonl";
+/// Deaths of a host while one message ran alone, after which that message isn't run again.
+pub const CRASH_DEATHS: u32 = 3;
+/// The journal of what ran when a host died, in the state folder.
+pub const CRASH_JOURNAL_FILE: &str = "crash-journal.jsonl";
+/// Bytes past which the crash journal is written anew with what still counts.
+pub const CRASH_JOURNAL_BYTES: u64 = 4 * MIB as u64;
+/// Messages that run alone because a host died while they ran; more than all shards run at once.
+pub const CRASH_SUSPECTS: usize = 2 * SHARDS_MAX * BATCH_MESSAGES;
+/// A message is suspected no longer than this after a host died with it: it may never come back here.
+pub const CRASH_SUSPECT_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Events that wait for a shard beyond the messages its pipelines hold.
 pub const SHARD_EVENTS: usize = 256;
 /// Keys with state per pipeline and shard while state is kept in memory; a message of a further key fails.

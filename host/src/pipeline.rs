@@ -11,12 +11,14 @@
 //! | `prepare`, `headers`, `field`, `identity` | what a delivery is: original, key, identity, attempt |
 //! | `shard`, `shape`, `lane`, `backlog` | what runs next, and what is undone when something can't be published |
 //! | `stages`, `instances` | a batch through the plugins, one failing message apart from all others |
+//! | `crash` | which messages hosts died with, and who runs alone |
 //! | `judge` | what becomes of a failure |
 //! | `address`, `publishing`, `journal` | what is sent where, and whether it arrived |
 
 pub mod address;
 pub mod backlog;
 mod backoff;
+pub mod crash;
 pub mod field;
 #[cfg(test)]
 mod fixture;
@@ -44,6 +46,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use self::backoff::Backoff;
+use self::crash::CrashJournal;
 pub use self::intake::{Readiness, State, Want};
 use self::shard::{Event, Shard};
 pub use self::start::{Setup, StartError};
@@ -53,6 +56,7 @@ pub struct Pipelines {
     lanes: Vec<Handle>,
     shards: Vec<mpsc::Sender<Event>>,
     abandon: CancellationToken,
+    crashes: Arc<CrashJournal>,
     tasks: Mutex<Tasks>,
 }
 
@@ -139,6 +143,7 @@ impl Pipelines {
         for task in tasks.publishing {
             task.abort();
         }
+        self.crashes.end();
         finished
     }
 

@@ -118,13 +118,15 @@ pub enum FailureClass {
     Intake,
     /// An output can't be published, ever: unroutable, too large.
     Publish,
+    /// Hosts died while the message ran, again and again.
+    Crash,
 }
 
 // === impl FailureClass ===
 
 impl FailureClass {
     /// Every class, in the order in which they are documented.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Trap,
         Self::Deadline,
         Self::Memory,
@@ -133,6 +135,7 @@ impl FailureClass {
         Self::Reject,
         Self::Intake,
         Self::Publish,
+        Self::Crash,
     ];
 
     /// The name in configs, headers and metrics.
@@ -147,6 +150,7 @@ impl FailureClass {
             Self::Reject => "reject",
             Self::Intake => "intake",
             Self::Publish => "publish",
+            Self::Crash => "crash",
         }
     }
 }

@@ -52,6 +52,8 @@ pub(crate) fn job(key: &str, priority: u8, body: &str) -> Job {
         replay_of: None,
         replay_count: 0,
         unfit: None,
+        redelivered: false,
+        condemned: None,
         consumer: 1,
         received: Instant::now(),
         confirmed: Vec::new(),

@@ -33,6 +33,10 @@ pub struct Job {
     pub replay_count: u32,
     /// Why it fails without running, where it does.
     pub unfit: Option<Failure>,
+    /// The broker delivered it before, to this host or another.
+    pub redelivered: bool,
+    /// What the crash journal knows it by, where hosts died of it too often for it to run.
+    pub condemned: Option<String>,
     /// Which consumer of the pipeline it came from, counted from its start.
     pub consumer: u64,
     /// When it arrived.

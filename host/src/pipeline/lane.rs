@@ -10,6 +10,7 @@
 //! them up, in the group and in all later ones, and its messages return to the front of the backlog.
 
 mod admit;
+mod crash;
 mod group;
 
 use std::collections::{HashSet, VecDeque};
@@ -112,8 +113,19 @@ impl Lane {
         }
         if !taken.is_empty() {
             self.bound_keys(&mut taken);
-            fault::point(Point::PreRun, || taken.iter().map(|job| &*job.body));
-            let run = self.run(call, &taken, now_us);
+            let guard = match self.guard(&mut taken) {
+                Ok(guard) => guard,
+                Err(error) => {
+                    tracing::error!(pipeline = self.shape.name, error, "can't run what may kill");
+                    return false;
+                }
+            };
+            let shape = Arc::clone(&self.shape);
+            let run = shape.crashes.run(guard.alone, || {
+                fault::point(Point::PreRun, || taken.iter().map(|job| &*job.body));
+                self.run(call, &taken, now_us)
+            });
+            shape.crashes.leave(guard.letters);
             fault::point(Point::PostRun, || taken.iter().map(|job| &*job.body));
             let group = self.group(taken, run, now_us / 1_000_000);
             self.ready.push_back(group);
@@ -329,6 +341,7 @@ impl Lane {
         if let (Settlement::Ack, Some(identity)) = (settlement, entry.job.identity) {
             self.window.settle(identity, Instant::now());
         }
+        self.note_settled(&entry.job);
         self.settle(entry.job, settlement, outcome);
     }
 

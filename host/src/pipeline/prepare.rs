@@ -70,6 +70,8 @@ impl Reading {
             replay_of: history.replay_of,
             replay_count: history.replay_count,
             unfit,
+            redelivered: delivery.redelivered || delivery.delivery_count.unwrap_or(0) > 0,
+            condemned: None,
             consumer,
             received: Instant::now(),
             confirmed: Vec::new(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::address::Addresses;
+use super::crash::CrashJournal;
 use super::flight::InFlight;
 use super::journal::Journal;
 use super::judge::Policy;
@@ -32,6 +33,8 @@ pub struct Shape {
     pub in_flight: Arc<InFlight>,
     /// What it tells.
     pub metrics: PipelineMetrics,
+    /// What ran when a host died.
+    pub crashes: Arc<CrashJournal>,
     /// Where untold failures are kept.
     pub journal: Arc<Journal>,
 }

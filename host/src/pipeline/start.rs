@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::address::{Addresses, OutputTarget};
+use super::crash::CrashJournal;
 use super::flight::InFlight;
 use super::intake::{Intake, Readiness, State, Want};
 use super::journal::Journal;
@@ -83,11 +84,14 @@ impl Pipelines {
         let targets: Arc<[Target]> = targets(setup);
         // One for all pipelines: its bound is the file's.
         let journal = Arc::new(Journal::new(&config.service.state_dir));
+        let crashes = Arc::new(CrashJournal::open(&config.service.state_dir));
         let shapes = config
             .pipelines
             .iter()
             .enumerate()
-            .map(|(index, pipeline)| shape(setup, index, pipeline, &journal).map(Arc::new))
+            .map(|(index, pipeline)| {
+                shape(setup, index, pipeline, (&journal, &crashes)).map(Arc::new)
+            })
             .collect::<Result<Vec<_>, _>>()?;
 
         let prefetch: usize = config.pipelines.iter().map(|p| usize::from(p.prefetch)).sum();
@@ -116,7 +120,7 @@ impl Pipelines {
         }
         let intakes = intakes.into_iter().map(|intake| tokio::spawn(intake.run())).collect();
         let tasks = Mutex::new(Tasks { intakes, shards, publishing });
-        Ok(Self { lanes, shards: inboxes, abandon, tasks })
+        Ok(Self { lanes, shards: inboxes, abandon, crashes, tasks })
     }
 }
 
@@ -142,7 +146,7 @@ fn shape(
     setup: &Setup<'_>,
     index: usize,
     pipeline: &Pipeline,
-    journal: &Arc<Journal>,
+    (journal, crashes): (&Arc<Journal>, &Arc<CrashJournal>),
 ) -> Result<Shape, StartError> {
     let index = u16::try_from(index).unwrap_or(u16::MAX);
     let queue = queue(setup, pipeline)?;
@@ -174,6 +178,7 @@ fn shape(
         in_flight: Arc::new(InFlight::default()),
         metrics: setup.telemetry.pipeline(&pipeline.name),
         journal: Arc::clone(journal),
+        crashes: Arc::clone(crashes),
     })
 }
 

@@ -30,6 +30,7 @@ pub(super) struct Families {
     pub(super) confirms: Family<Labels, Histogram>,
     pub(super) publishes_refused: Family<Labels, Counter>,
     pub(super) rewound: Family<Labels, Counter>,
+    pub(super) ran_alone: Family<Labels, Counter>,
     pub(super) id_conflicts: Family<Labels, Counter>,
     pub(super) forged_headers: Family<Labels, Counter>,
     pub(super) reports_unsent: Family<Labels, Counter>,
@@ -73,6 +74,11 @@ impl Families {
             confirms: seconds(r, "publish_confirm_duration", "Until a group's last confirm"),
             publishes_refused: add(r, "publishes_refused", "Publishes not accepted, by reason"),
             rewound: add(r, "messages_rewound", "Messages run again after a failure of their key"),
+            ran_alone: add(
+                r,
+                "messages_run_alone",
+                "Messages run alone because a host died while they ran",
+            ),
             id_conflicts: add(r, "id_conflicts", "Messages with a known id and another body"),
             forged_headers: add(
                 r,

@@ -53,6 +53,7 @@ struct Inner {
     published: Counter,
     confirms: Histogram,
     rewound: Counter,
+    ran_alone: Counter,
     id_conflicts: Counter,
     forged: Counter,
     forged_lines: Throttle,
@@ -141,6 +142,7 @@ impl PipelineMetrics {
             published: counter(&families.published),
             confirms: families.confirms.get_or_create_owned(&labels),
             rewound: counter(&families.rewound),
+            ran_alone: counter(&families.ran_alone),
             id_conflicts: counter(&families.id_conflicts),
             forged: counter(&families.forged_headers),
             forged_lines: Throttle::every(limits::FORGED_LOG_INTERVAL),
@@ -246,6 +248,11 @@ impl PipelineMetrics {
     /// Messages run again after a failure of their key.
     pub fn rewound(&self, messages: usize) {
         self.0.rewound.inc_by(messages as u64);
+    }
+
+    /// A message ran alone, for a host died while it ran.
+    pub fn ran_alone(&self) {
+        self.0.ran_alone.inc();
     }
 
     /// A message had a known id and another body.

@@ -11,6 +11,7 @@ use crate::broker::{Receipt, Settler};
 use crate::config::{IdWindow, Output, QueueKind, Unroutable};
 use crate::message::Properties;
 use crate::pipeline::address::{Addresses, OutputTarget, Role};
+use crate::pipeline::crash::CrashJournal;
 use crate::pipeline::fixture::{self, Settled as Ledger};
 use crate::pipeline::flight::InFlight;
 use crate::pipeline::headers::History;
@@ -107,6 +108,7 @@ impl Bench {
             id_window: IdWindow { age: Duration::from_secs(600), entries: 100 },
             in_flight: Arc::new(InFlight::default()),
             metrics: Telemetry::new().pipeline("p"),
+            crashes: Arc::new(CrashJournal::open(folder.path())),
             journal: Arc::new(Journal::new(folder.path())),
         };
         let (publisher, groups) = mpsc::channel(1);
