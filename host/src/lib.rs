@@ -11,6 +11,7 @@
 //! | [`message`], [`limits`], [`fault`] | plain words that everyone speaks; every bound and default; where a test may have the process die |
 //! | [`verdict`], [`route`], [`state`] | what plugins decide; topic and header matching; state by key |
 //! | [`report`] | what is told of a message that failed |
+//! | [`notice`] | what people may have to be told of |
 //! | [`config`], [`telemetry`] | text → what the operator means; metrics and log events |
 //! | [`broker`], [`plugin`], [`builtin`] | RabbitMQ and the embedded broker behind one trait; components compiled, sandboxed, called; those that this binary carries |
 //! | [`topology`] | what a config needs on its brokers |
@@ -28,6 +29,7 @@ pub mod config;
 pub mod fault;
 pub mod limits;
 pub mod message;
+pub mod notice;
 pub mod pipeline;
 pub mod plugin;
 pub mod publish;

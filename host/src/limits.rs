@@ -191,6 +191,9 @@ pub const FORGED_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Failures logged per pipeline and second; more are counted in the next line.
 pub const FAILURE_LOG_LINES_PER_S: u32 = 10;
 
+/// Notices that wait for whoever tells people; more are lost and counted.
+pub const NOTICES_MAX: usize = 1024;
+
 /// Connections to the HTTP port; further ones wait.
 pub const HTTP_CONNECTIONS: usize = 64;
 /// A connection to the HTTP port ends after this, used or not.

@@ -8,9 +8,11 @@
 
 mod bounded;
 mod broker;
+mod failures;
 mod families;
 mod histogram;
 pub mod logging;
+mod notices;
 mod pipeline;
 mod process;
 mod snapshot;
@@ -24,12 +26,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
+use tokio::sync::mpsc;
 
 pub use self::broker::{BrokerMetrics, BrokerSnapshot};
+pub use self::failures::Failed;
 pub use self::pipeline::{Outcome, PipelineMetrics};
 pub use self::snapshot::{PipelineSnapshot, PluginSnapshot};
 
 use self::families::Families;
+use self::notices::Notices;
+use crate::notice::{Condition, ConditionKind, Notice};
 
 /// All metrics of this process. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,6 +45,7 @@ pub struct Telemetry(Arc<Inner>);
 struct Inner {
     registry: Registry,
     families: Families,
+    notices: Arc<Notices>,
     pipelines: Mutex<BTreeMap<String, PipelineMetrics>>,
     brokers: Mutex<BTreeMap<String, BrokerMetrics>>,
 }
@@ -52,9 +59,11 @@ impl Telemetry {
         let mut registry = Registry::default();
         let families = Families::register(&mut registry);
         process::register(&mut registry);
+        let notices = Arc::new(Notices::new(&families));
         Self(Arc::new(Inner {
             registry,
             families,
+            notices,
             pipelines: Mutex::default(),
             brokers: Mutex::default(),
         }))
@@ -66,7 +75,7 @@ impl Telemetry {
         let mut pipelines = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         pipelines
             .entry(name.to_owned())
-            .or_insert_with(|| PipelineMetrics::new(name, &self.0.families))
+            .or_insert_with(|| PipelineMetrics::new(name, &self.0.families, &self.0.notices))
             .clone()
     }
 
@@ -78,6 +87,31 @@ impl Telemetry {
             .entry(name.to_owned())
             .or_insert_with(|| BrokerMetrics::new(name, &self.0.families))
             .clone()
+    }
+
+    /// What people may have to be told of, from now on; whoever listened before hears no more. Notices
+    /// that nobody takes in time are lost and counted, see [`Telemetry::notices_lost`].
+    #[must_use]
+    pub fn listen(&self) -> mpsc::Receiver<Notice> {
+        self.0.notices.listen()
+    }
+
+    /// Notices lost since the start.
+    #[must_use]
+    pub fn notices_lost(&self) -> u64 {
+        self.0.notices.lost()
+    }
+
+    /// The condition holds because of that, or doesn't: call it as often as it is looked at. Counted,
+    /// logged and told where it changes.
+    pub fn condition(&self, kind: ConditionKind, subject: &str, why: Option<&str>) {
+        self.0.notices.condition(kind, subject, why);
+    }
+
+    /// The conditions that hold now.
+    #[must_use]
+    pub fn conditions(&self) -> Vec<Condition> {
+        self.0.notices.conditions()
     }
 
     /// Every metric in the OpenMetrics text format, which Prometheus reads.

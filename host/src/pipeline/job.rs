@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::identity::Identity;
 use crate::broker::Receipt;
 use crate::message::Message;
+use crate::telemetry::{Failed, Outcome};
 use crate::verdict::Failure;
 
 /// A delivery with all that the pipeline knows of it.
@@ -52,6 +53,19 @@ impl Job {
     #[must_use]
     pub fn priority(&self) -> u8 {
         self.message.properties.priority.unwrap_or(0)
+    }
+
+    /// That it failed, as telemetry wants to hear it.
+    #[must_use]
+    pub fn failed<'a>(&'a self, failure: &'a Failure, then: Outcome) -> Failed<'a> {
+        let properties = &self.message.properties;
+        Failed {
+            failure,
+            then,
+            attempt: self.attempt,
+            message_id: properties.message_id.as_deref(),
+            traceparent: properties.headers.text("traceparent"),
+        }
     }
 
     /// Whether it comes before the message of that key and identity is through.

@@ -172,9 +172,9 @@ impl Lane {
     /// What becomes of a failed message, and what must be published for it.
     fn sentence(&self, job: &Job, failure: Failure, now_s: u64) -> (End, Vec<Planned>) {
         let shape = &*self.shape;
-        shape.metrics.failed(&failure);
         let addresses = &shape.addresses;
         if let Sentence::Retry(rung) = judge(&failure, job.attempt, &shape.policy) {
+            shape.metrics.failed(job.failed(&failure, Settled::Retried));
             let copy = addresses.retry_copy(job, &failure, rung, now_s);
             return (End::Failed(failure, Settled::Retried), vec![copy]);
         }
@@ -197,6 +197,8 @@ impl Lane {
         };
         let report = addresses.report(job, &failure, settled.as_str(), now_s);
         items.insert(0, addresses.tell(&report));
+        shape.metrics.failed(job.failed(&failure, settled));
+        shape.metrics.ended(&report);
         (End::Failed(failure, settled), items)
     }
 

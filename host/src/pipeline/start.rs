@@ -176,7 +176,7 @@ fn shape(
         batch: pipeline.batch,
         id_window: pipeline.id_window,
         in_flight: Arc::new(InFlight::default()),
-        metrics: setup.telemetry.pipeline(&pipeline.name),
+        metrics: setup.telemetry.pipeline(&pipeline.name).of_queue(&queue.name),
         journal: Arc::clone(journal),
         crashes: Arc::clone(crashes),
     })

@@ -9,13 +9,15 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::bounded::Bounded;
+use super::failures::{Failed, Failures};
 use super::families::{Families, Labels};
 use super::histogram::Histogram;
-use super::logging::clipped;
+use super::notices::Notices;
 use super::snapshot::{PipelineSnapshot, PluginSnapshot};
 use super::throttle::Throttle;
 use crate::limits;
-use crate::verdict::{Failure, FailureClass};
+use crate::report::Report;
+use crate::verdict::FailureClass;
 
 /// How a delivery ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +64,8 @@ struct Inner {
     state_bytes: Gauge,
     paused: Gauge,
     paused_why: Mutex<Option<String>>,
-    failures: Bounded<FailureKey, Counter>,
-    failure_family: Family<Labels, Counter>,
-    failure_lines: Throttle,
+    failures: Failures,
+    notices: Arc<Notices>,
     emitted: Bounded<String, Counter>,
     emitted_family: Family<Labels, Counter>,
     refused: Bounded<String, Counter>,
@@ -72,9 +73,6 @@ struct Inner {
     plugins: Bounded<String, Plugin>,
     plugin_families: PluginFamilies,
 }
-
-/// Class, code, plugin.
-type FailureKey = (FailureClass, String, String);
 
 #[derive(Clone, Debug)]
 struct Plugin {
@@ -126,7 +124,7 @@ impl Outcome {
 // === impl PipelineMetrics ===
 
 impl PipelineMetrics {
-    pub(super) fn new(name: &str, families: &Families) -> Self {
+    pub(super) fn new(name: &str, families: &Families, notices: &Arc<Notices>) -> Self {
         let labels: Labels = vec![("pipeline", name.to_owned())];
         let counter = |family: &Family<Labels, Counter>| family.get_or_create_owned(&labels);
         let gauge = |family: &Family<Labels, Gauge>| family.get_or_create_owned(&labels);
@@ -151,9 +149,8 @@ impl PipelineMetrics {
             state_bytes: gauge(&families.state_bytes),
             paused: gauge(&families.paused),
             paused_why: Mutex::default(),
-            failures: Bounded::new(limits::FAILURE_SERIES_MAX),
-            failure_family: families.failures.clone(),
-            failure_lines: Throttle::per_second(limits::FAILURE_LOG_LINES_PER_S),
+            failures: Failures::new(families),
+            notices: Arc::clone(notices),
             emitted: Bounded::new(limits::NAME_SERIES_MAX),
             emitted_family: families.emissions.clone(),
             refused: Bounded::new(limits::NAME_SERIES_MAX),
@@ -186,28 +183,22 @@ impl PipelineMetrics {
         self.0.latency.observe(duration);
     }
 
-    /// A message failed: counted by class, code and plugin, and logged, at most a few times a second.
-    pub fn failed(&self, failure: &Failure) {
-        let plugin = failure.stage.as_ref().map_or("", |stage| stage.plugin.as_str());
-        let key = (failure.class, code_label(&failure.code), plugin.to_owned());
-        let overflow = || (failure.class, OTHER.to_owned(), plugin.to_owned());
-        let counter = self.0.failures.get(&key, overflow, |(class, code, plugin)| {
-            let mut labels = with(&self.0.name, "class", class.as_str());
-            labels.extend([("code", code.clone()), ("plugin", plugin.clone())]);
-            self.0.failure_family.get_or_create_owned(&labels)
-        });
-        counter.inc();
-        let Some(suppressed) = self.0.failure_lines.admit(Instant::now()) else { return };
-        tracing::warn!(
-            pipeline = self.0.name,
-            class = failure.class.as_str(),
-            code = clipped(&failure.code, limits::FAILURE_CODE_BYTES),
-            stage = failure.stage.as_ref().map(|stage| stage.index),
-            plugin = failure.stage.as_ref().map(|stage| stage.plugin.as_str()),
-            suppressed = (suppressed > 0).then_some(suppressed),
-            text = clipped(&failure.text, limits::FAILURE_TEXT_BYTES),
-            "message failed"
-        );
+    /// The queue that the pipeline consumes: failures are counted under it.
+    #[must_use]
+    pub fn of_queue(self, queue: &str) -> Self {
+        self.0.failures.of_queue(queue);
+        self
+    }
+
+    /// A message failed: counted by class, code, plugin and what becomes of it, and logged, at most a
+    /// few times a second.
+    pub fn failed(&self, failed: Failed<'_>) {
+        self.0.failures.note(&self.0.name, failed);
+    }
+
+    /// A message ends as a failure: told to whoever tells people. Never blocks.
+    pub fn ended(&self, report: &Report) {
+        self.0.notices.failure(report);
     }
 
     /// A plugin put a message on that output.
@@ -310,10 +301,6 @@ impl PipelineMetrics {
         let settled = |outcome: Outcome| it.settled[outcome as usize].get();
         let plugins: BTreeMap<_, _> =
             it.plugins.all().into_iter().map(|(name, p)| (name, p.snapshot())).collect();
-        let mut failures = BTreeMap::new();
-        for ((class, code, _), count) in it.failures.all() {
-            *failures.entry((class, code)).or_default() += count.get();
-        }
         PipelineSnapshot {
             name: it.name.clone(),
             received: it.received.get(),
@@ -327,7 +314,7 @@ impl PipelineMetrics {
             retried: settled(Outcome::Retried),
             released: settled(Outcome::Released),
             in_flight: it.in_flight.get(),
-            failures,
+            failures: it.failures.counts(),
             emitted: it.emitted.all().into_iter().map(|(name, c)| (name, c.get())).collect(),
             batches: plugins.values().map(|p| p.calls).sum(),
             messages_called: plugins.values().map(|p| p.messages).sum(),
@@ -380,7 +367,7 @@ impl Plugin {
 }
 
 /// What is past a bound is counted under this name.
-const OTHER: &str = "other";
+pub(super) const OTHER: &str = "other";
 
 fn other() -> String {
     OTHER.to_owned()
@@ -388,10 +375,4 @@ fn other() -> String {
 
 fn with(pipeline: &str, name: &'static str, value: &str) -> Labels {
     vec![("pipeline", pipeline.to_owned()), (name, value.to_owned())]
-}
-
-/// A plugin's code as a label: short, and of characters that need no quoting anywhere.
-fn code_label(code: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "_-.:".contains(c) { c } else { '_' };
-    code.chars().take(limits::FAILURE_CODE_BYTES).map(plain).collect()
 }

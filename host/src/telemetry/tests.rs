@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::bounded::Bounded;
@@ -8,6 +8,7 @@ use super::histogram::Histogram;
 use super::throttle::Throttle;
 use super::*;
 use crate::limits;
+use crate::report::Report;
 use crate::verdict::{FailedStage, Failure, FailureClass};
 
 fn failure(code: &str) -> Failure {
@@ -19,6 +20,11 @@ fn failure(code: &str) -> Failure {
         backtrace: Vec::new(),
         retry_after: None,
     }
+}
+
+fn failed(failure: &Failure) -> Failed<'_> {
+    let then = Outcome::DeadLettered;
+    Failed { failure, then, attempt: 1, message_id: None, traceparent: None }
 }
 
 /// Reads the exposition format as strictly as a scraper would; samples by name and labels.
@@ -52,13 +58,13 @@ fn parse(text: &str) -> BTreeMap<String, f64> {
 #[test]
 fn every_event_of_a_pipeline_shows_in_text_and_snapshot() {
     let telemetry = Telemetry::new();
-    let metrics = telemetry.pipeline("readings");
+    let metrics = telemetry.pipeline("readings").of_queue("meters");
     metrics.received(false);
     metrics.received(true);
     for outcome in Outcome::ALL {
         metrics.settled(outcome);
     }
-    metrics.failed(&failure("bad_json"));
+    metrics.failed(failed(&failure("bad_json")));
     metrics.emitted("alerts");
     metrics.called("judge", 7, Duration::from_millis(3), 65_536);
     metrics.instance_replaced("judge", FailureClass::Trap);
@@ -81,7 +87,7 @@ fn every_event_of_a_pipeline_shows_in_text_and_snapshot() {
         ("sluicegate_messages_redelivered_total{pipeline=\"readings\"}", 1.0),
         ("sluicegate_messages_settled_total{pipeline=\"readings\",outcome=\"dead_lettered\"}", 1.0),
         (
-            "sluicegate_failures_total{pipeline=\"readings\",class=\"reject\",code=\"bad_json\",plugin=\"judge\"}",
+            "sluicegate_failures_total{pipeline=\"readings\",queue=\"meters\",class=\"reject\",code=\"bad_json\",plugin=\"judge\",then=\"dead_lettered\"}",
             1.0,
         ),
         ("sluicegate_emissions_total{pipeline=\"readings\",output=\"alerts\"}", 1.0),
@@ -122,7 +128,7 @@ fn every_event_of_a_pipeline_shows_in_text_and_snapshot() {
 fn a_snapshot_survives_its_way_through_json() {
     let telemetry = Telemetry::new();
     let metrics = telemetry.pipeline("readings");
-    metrics.failed(&failure("bad_json"));
+    metrics.failed(failed(&failure("bad_json")));
     metrics.emitted("alerts");
     let snapshot = metrics.snapshot();
     let text = serde_json::to_string(&snapshot).unwrap();
@@ -146,7 +152,7 @@ fn a_plugin_that_invents_codes_can_not_flood_the_metrics() {
     let telemetry = Telemetry::new();
     let metrics = telemetry.pipeline("readings");
     for n in 0..10 * limits::FAILURE_SERIES_MAX {
-        metrics.failed(&failure(&format!("code-{n}")));
+        metrics.failed(failed(&failure(&format!("code-{n}"))));
     }
     let snapshot = metrics.snapshot();
     assert_eq!(snapshot.failures.len(), limits::FAILURE_SERIES_MAX + 1);
@@ -159,8 +165,8 @@ fn a_plugin_that_invents_codes_can_not_flood_the_metrics() {
 fn hostile_codes_and_names_leave_the_text_readable() {
     let telemetry = Telemetry::new();
     let metrics = telemetry.pipeline("a\"b\\c\nd");
-    metrics.failed(&failure("x\"} 1\nsluicegate_fake_total 9"));
-    metrics.failed(&failure(&"é".repeat(1000)));
+    metrics.failed(failed(&failure("x\"} 1\nsluicegate_fake_total 9")));
+    metrics.failed(failed(&failure(&"é".repeat(1000))));
     let samples = parse(&telemetry.render());
     assert!(samples.keys().all(|series| !series.contains("sluicegate_fake_total{")));
     let longest = metrics.snapshot().failures.keys().map(|(_, code)| code.len()).max();
@@ -234,4 +240,69 @@ fn log_lines_past_the_rate_are_counted_in_the_next_one() {
     assert_eq!(throttle.admit(start), None);
     assert_eq!(throttle.admit(start + Duration::from_secs(1)), Some(2));
     assert_eq!(throttle.admit(start + Duration::from_secs(1)), Some(0));
+}
+
+fn report(id: &str) -> Report {
+    Report { id: id.to_owned(), ..Report::default() }
+}
+
+#[test]
+fn what_nobody_takes_in_time_is_lost_and_counted_and_holds_nobody_up() {
+    let telemetry = Telemetry::new();
+    let metrics = telemetry.pipeline("readings");
+    metrics.ended(&report("before anybody listens"));
+    let mut notices = telemetry.listen();
+    for n in 0..limits::NOTICES_MAX + 3 {
+        metrics.ended(&report(&n.to_string()));
+    }
+    assert_eq!(telemetry.notices_lost(), 3);
+    assert_eq!(notices.try_recv(), Ok(Notice::Failure(Box::new(report("0")))));
+    metrics.ended(&report("there is room again"));
+    assert_eq!((notices.len(), telemetry.notices_lost()), (limits::NOTICES_MAX, 3));
+    drop(notices);
+    metrics.ended(&report("to nobody"));
+    assert_eq!(telemetry.notices_lost(), 3);
+    assert_eq!(parse(&telemetry.render())["sluicegate_notices_lost_total"], 3.0);
+}
+
+#[test]
+fn a_condition_is_told_when_it_begins_and_ends_however_often_it_is_looked_at() {
+    let telemetry = Telemetry::new();
+    let mut notices = telemetry.listen();
+    let look = |why| telemetry.condition(ConditionKind::BrokerUnreachable, "main", why);
+    look(None);
+    look(Some("refused"));
+    look(Some("no route"));
+    let series = "sluicegate_condition{condition=\"broker_unreachable\",subject=\"main\"}";
+    assert_eq!(parse(&telemetry.render())[series], 1.0);
+    assert_eq!(telemetry.conditions()[0].text, "no route");
+    look(None);
+    look(None);
+    assert_eq!(parse(&telemetry.render())[series], 0.0);
+    assert!(telemetry.conditions().is_empty());
+    let (began, ended) = (notices.try_recv().unwrap(), notices.try_recv().unwrap());
+    assert!(matches!(&began, Notice::Began(it) if it.text == "refused"), "{began:?}");
+    assert!(matches!(&ended, Notice::Ended(it) if it.text == "no route"), "{ended:?}");
+    assert!(notices.try_recv().is_err());
+}
+
+#[test]
+fn every_metric_is_documented_and_no_other() {
+    let source = include_str!("families.rs");
+    let register = &source[source.find("fn register").unwrap()..];
+    let named = |text: &str| {
+        let plain = |c: char| c.is_ascii_lowercase() || c == '_';
+        !text.is_empty() && text.chars().all(plain) && !["sluicegate", "version"].contains(&text)
+    };
+    let made: BTreeSet<&str> =
+        register.split('"').skip(1).step_by(2).filter(|text| named(text)).collect();
+    let units = ["_total", "_seconds", "_bytes", "_info"];
+    let mut told = BTreeSet::new();
+    for row in include_str!("../../../docs/metrics.md").lines() {
+        let Some(name) = row.strip_prefix("| `sluicegate_") else { continue };
+        let name = name.split('`').next().unwrap();
+        let unit = units.iter().find_map(|unit| name.strip_suffix(unit));
+        assert!(told.insert(unit.unwrap_or(name)), "{name} twice");
+    }
+    assert_eq!(told, made);
 }
