@@ -6,6 +6,7 @@
 pub mod check;
 pub mod control;
 pub mod demo;
+pub mod dlq;
 pub mod plugin;
 pub mod publish;
 pub mod run;
@@ -22,6 +23,10 @@ pub mod exit {
     pub const FAILURE: u8 = 1;
     /// A drain didn't finish in time: what was left was released to its queues.
     pub const FORCED: u8 = 3;
+    /// What could be done was done, but dead letters that were meant were left; the message says why.
+    pub const LEFT: u8 = 4;
+    /// Somebody else is at it; try again later (`EX_TEMPFAIL`).
+    pub const BUSY: u8 = 75;
     /// Ctrl-C ended it before its time.
     pub const INTERRUPTED: u8 = 130;
     /// The config is wrong (`EX_CONFIG`).
@@ -49,6 +54,8 @@ enum Verb {
     Topology(topology::Args),
     /// Publish lines of a file, or standard input, to an exchange
     Publish(publish::Args),
+    /// List, explain, group, replay, purge and export dead letters
+    Dlq(dlq::Args),
     /// Work on plugins
     Plugin(plugin::Args),
     /// Say how a running host is doing
@@ -91,6 +98,7 @@ pub async fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Check(args) => check::run(args).await,
         Verb::Topology(args) => topology::run(args).await,
         Verb::Publish(args) => publish::run(args).await,
+        Verb::Dlq(args) => dlq::run(args).await,
         Verb::Plugin(args) => plugin::run(args).await,
         Verb::Status(args) => control::status(args).await,
         Verb::Drain(args) => control::drain(args).await,

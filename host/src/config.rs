@@ -31,6 +31,7 @@ pub use objects::{
     QueueKind,
 };
 pub use problem::{Problem, Severity, Warning, render_all};
+pub use scalar::duration;
 pub use work::{
     BatchLimits, IdSource, IdWindow, KeySource, Output, Pipeline, Plugin, PluginLimits,
     PluginSource, Retry, Stage, Unroutable, When,

@@ -18,7 +18,7 @@
 //! | [`pipeline`] | a queue's life: intake, shard, judge, publish, settle |
 //! | [`admin`] | HTTP, metrics, control socket |
 //! | [`service`] | the only wiring |
-//! | [`publish`], [`simulate`] | files to an exchange; a simulated fleet for the demo |
+//! | [`deadletter`], [`publish`], [`simulate`] | dead letters explained, replayed, exported; files to an exchange; a simulated fleet for the demo |
 //! | [`cli`] | one verb a file |
 
 pub mod admin;
@@ -26,6 +26,7 @@ pub mod broker;
 pub mod builtin;
 pub mod cli;
 pub mod config;
+pub mod deadletter;
 pub mod fault;
 pub mod limits;
 pub mod message;

@@ -174,6 +174,40 @@ pub const ARCHIVE_FILE_BYTES: u64 = 64 * MIB as u64;
 pub const REPLAYS_MAX: u32 = 5;
 /// Most replays of one message that a config may allow.
 pub const REPLAYS_CONFIG_MAX: u32 = 1000;
+/// Failure reports that `dlq` keeps in memory; past it the oldest are forgotten, and that is said.
+pub const DLQ_REPORTS: usize = 250_000;
+/// Unsettled letters of the first consumer that `dlq` reads a queue with.
+pub const DLQ_WINDOW_MIN: u16 = 200;
+/// Unsettled letters of any further one.
+pub const DLQ_WINDOW_MAX: u16 = 10_000;
+/// Bytes of bodies that the broker may send ahead of `dlq`, as the letters so far let expect.
+pub const DLQ_WINDOW_BYTES: usize = 64 * MIB;
+/// Consumers, each on a channel of its own, that hold what `dlq` has read of a queue and left.
+pub const DLQ_WINDOWS_MAX: usize = 256;
+/// How long `dlq` waits for a queue that somebody else reads alone.
+pub const DLQ_LOCKED_WAIT: Duration = Duration::from_secs(15);
+/// How often it asks meanwhile.
+pub const DLQ_LOCKED_POLL: Duration = Duration::from_millis(250);
+/// After so long without a letter `dlq` asks the broker whether there are more.
+pub const DLQ_SILENCE: Duration = Duration::from_millis(500);
+/// Silences in a row, though the broker counts letters, after which `dlq` gives up.
+pub const DLQ_SILENCES_MAX: u32 = 20;
+/// Deliveries that a message of a quorum queue has where the config doesn't say: RabbitMQ 4's default.
+pub const DLQ_DELIVERIES: u32 = 20;
+/// Letters that `dlq replay` has in flight at once.
+pub const DLQ_GROUP: usize = 128;
+/// Bytes of bodies that it has in flight at once, unless a single letter is larger.
+pub const DLQ_GROUP_BYTES: usize = 8 * MIB;
+/// Times that `dlq replay` repeats what the broker refused for now, with a pause that doubles.
+pub const DLQ_PUBLISH_TRIES: u32 = 6;
+/// Letters that `dlq replay --dry-run` lists one by one.
+pub const DLQ_ROWS: usize = 50;
+/// Bytes of a body that `dlq show` prints, unless told otherwise.
+pub const DLQ_BODY_BYTES: usize = 4096;
+/// Bytes of a patch file.
+pub const DLQ_PATCH_BYTES: u64 = MIB as u64;
+/// Letters that one call of a candidate plugin is tried with.
+pub const DLQ_TRIAL_BATCH: usize = 64;
 
 /// Time to finish what is in hand at a shutdown.
 pub const DRAIN: Duration = Duration::from_secs(30);

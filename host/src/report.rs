@@ -1,9 +1,13 @@
 //! Failure reports: what is told of a message that ended as a failure. One JSON object, published by
 //! the pipeline that it failed in, read by whoever lists, groups, replays or alerts.
 
+mod resolution;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::resolution::{RESOLVED_KIND, Resolution, ResolvedLetter};
 
 use crate::message::{FieldValue, Table};
 use crate::verdict::Failure;

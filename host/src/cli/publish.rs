@@ -3,6 +3,8 @@
 mod plan;
 mod watch;
 
+pub(super) use self::plan::rate;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -88,7 +90,7 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
     /// Messages a second at most: 500, 500/s, 30/m
-    #[arg(long, value_name = "N/s", value_parser = plan::rate)]
+    #[arg(long, value_name = "N/s", value_parser = rate)]
     rate: Option<f64>,
     /// Keep the order: one group in flight instead of several
     #[arg(long)]

@@ -22,7 +22,8 @@ const SIZE_UNITS: [(&str, u64); 7] = [
 ];
 
 /// A duration of whole milliseconds; parts add up, so `1h30m` is ninety minutes.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut total: u64 = 0;
     if rest.is_empty() {

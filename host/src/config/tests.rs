@@ -107,7 +107,7 @@ fn an_explicit_dead_letter_queue_keeps_its_own_settings() {
 
 #[test]
 fn durations_and_sizes_are_read_as_people_write_them() {
-    let millis = |text| scalar::duration(text).map(|d| d.as_millis());
+    let millis = |text| duration(text).map(|d| d.as_millis());
     assert_eq!(millis("50ms"), Some(50));
     assert_eq!(millis("1h30m"), Some(5_400_000));
     assert_eq!(millis("1h 30m"), Some(5_400_000));
@@ -124,7 +124,7 @@ fn durations_and_sizes_are_read_as_people_write_them() {
         assert_eq!(scalar::size(wrong), None, "{wrong}");
     }
     for text in ["50ms", "90s", "10m", "1h", "7d"] {
-        assert_eq!(scalar::show_duration(scalar::duration(text).unwrap()), text);
+        assert_eq!(scalar::show_duration(duration(text).unwrap()), text);
     }
     assert_eq!(scalar::show_size(64 << 20), "64MiB");
 }

@@ -44,6 +44,8 @@ pub const FAILURE_ID: &str = "sluicegate-failure-id";
 pub const REPLAY_OF: &str = "sluicegate-replay-of";
 /// How often a message was replayed; on a replayed message.
 pub const REPLAY_COUNT: &str = "sluicegate-replay-count";
+/// On a replayed message whose body was mended on the way.
+pub const REPLAY_PATCHED: &str = "sluicegate-replay-patched";
 
 /// How often a quorum queue delivered it: of one delivery, not of the message.
 const COUNT: &str = "x-delivery-count";

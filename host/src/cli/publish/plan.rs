@@ -20,7 +20,7 @@ use crate::publish::template::Template;
 const SHOWN: usize = 3;
 
 /// A rate in messages a second: `500`, `500/s`, `30/m`.
-pub(super) fn rate(text: &str) -> Result<f64, String> {
+pub(in crate::cli) fn rate(text: &str) -> Result<f64, String> {
     let (number, seconds) = match text.split_once('/') {
         None | Some((_, "s")) => (text.trim_end_matches("/s"), 1.0),
         Some((number, "m")) => (number, 60.0),
