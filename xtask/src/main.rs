@@ -1,9 +1,11 @@
 //! `cargo xtask`: what cargo can't do alone.
 //!
 //! `setup` makes a machine able to run everything: the wasm target, a RabbitMQ. `test` is `setup`
-//! and every test; `ci` is the whole gate; `brokers` runs what speaks to a broker on newer RabbitMQs.
+//! and every test; `ci` is the whole gate; `brokers` runs what speaks to a broker on newer RabbitMQs;
+//! `chaos` breaks things for as long as it is told to.
 
 mod brokers;
+mod chaos;
 mod rabbitmq;
 mod suite;
 
@@ -17,6 +19,8 @@ const USAGE: &str = "\
 cargo xtask setup          install what the tests need: the wasm target, a RabbitMQ
 cargo xtask test [ARGS]    setup, then every test; ARGS go to cargo test
 cargo xtask ci             formatting, every test, clippy, rustdoc; with times
+cargo xtask chaos [--for 10m | --faults N] [--seed N] [--only FAULT,...]
+                       breaks host, broker and network under load, and counts what became of it
 cargo xtask brokers [RELEASE...] [-- TESTS]
                        tests on the RabbitMQs of later Debian releases (trixie, sid); as root";
 
@@ -29,6 +33,7 @@ fn main() -> ExitCode {
         Some(("setup", [])) => setup(),
         Some(("test", rest)) => setup().and_then(|()| test(rest)),
         Some(("ci", [])) => ci(),
+        Some(("chaos", rest)) => setup().and_then(|()| chaos::run(rest)),
         Some(("brokers", rest)) => brokers::test(rest),
         _ => {
             eprintln!("{USAGE}");

@@ -14,10 +14,18 @@ const PAST_HEARTBEAT: Duration = Duration::from_secs(13);
 /// How long a full queue is waited for.
 const FILLING: Duration = Duration::from_secs(15);
 
+/// Moments in a message's life at which a host can be told to die.
+const POINTS: [&str; 5] = ["post-run", "pre-confirm", "post-confirm", "post-commit", "pre-ack"];
+/// At the how many-eth of them, at most.
+const MOMENTS: u32 = 40;
+/// How long such a moment is waited for.
+const DYING: Duration = Duration::from_secs(60);
+
 /// Something that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     HostKilled,
+    HostAborted,
     HostFrozen,
     HostRestarted,
     BrokerKilled,
@@ -50,8 +58,9 @@ pub(super) enum Doubles {
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::HostKilled,
+        Self::HostAborted,
         Self::HostFrozen,
         Self::HostRestarted,
         Self::BrokerKilled,
@@ -83,6 +92,7 @@ impl Fault {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::HostKilled => "host-killed",
+            Self::HostAborted => "host-aborted",
             Self::HostFrozen => "host-frozen",
             Self::HostRestarted => "host-restarted",
             Self::BrokerKilled => "broker-killed",
@@ -156,7 +166,8 @@ impl Trial {
     /// Lets it happen, and takes back what doesn't pass by itself.
     pub(super) fn inflict(&mut self, fault: Fault) {
         match fault {
-            Fault::HostKilled => self.kill_host(),
+            Fault::HostKilled => self.kill_host(""),
+            Fault::HostAborted => self.abort_host(),
             Fault::HostRestarted => self.restart_host(),
             Fault::HostFrozen => {
                 self.host().signal("STOP");
@@ -227,6 +238,17 @@ impl Trial {
         self.proxy.set(weather);
         self.wait_up_to(most_ms);
         self.proxy.set(Weather::default());
+    }
+
+    /// It dies at a moment of its own choosing, and starts without that wish.
+    fn abort_host(&mut self) {
+        let point = self.draw(POINTS);
+        let after = self.random.u32(1..MOMENTS);
+        self.kill_host(&format!("{point}:abort:after={after}"));
+        if !self.until(DYING, Self::host_is_gone) {
+            self.problems.push(format!("no {point} came {after} times"));
+        }
+        self.kill_host("");
     }
 
     /// What it holds is gone with it; the host makes it again.

@@ -50,7 +50,7 @@ pub(super) struct Trial {
     publishers: Vec<JoinHandle<()>>,
     recoveries: Recoveries,
     struck: BTreeMap<&'static str, usize>,
-    problems: Vec<String>,
+    pub(super) problems: Vec<String>,
     logs: VecDeque<String>,
 }
 
@@ -278,11 +278,19 @@ impl Trial {
         self.host.as_ref().unwrap()
     }
 
-    pub(super) fn kill_host(&mut self) {
-        let host = self.host.take().unwrap();
+    /// SIGKILL, and another that is told at which moment to die, if at any.
+    pub(super) fn kill_host(&mut self, next: &str) {
+        if !self.host_is_gone() {
+            self.host().signal("KILL");
+        }
+        let mut host = self.host.take().unwrap();
+        host.end();
         self.keep_log(&host);
-        host.kill9();
-        self.host = Some(self.site.start());
+        self.host = Some(self.site.start_with(&[("SLUICEGATE_FAULT", next)]));
+    }
+
+    pub(super) fn host_is_gone(&mut self) -> bool {
+        self.host.as_mut().unwrap().is_gone()
     }
 
     /// As a service manager does.
@@ -304,13 +312,10 @@ impl Trial {
 
     /// No fault but those that are meant to ends it.
     fn ensure_host(&mut self, fault: Fault) {
-        let mut host = self.host.take().unwrap();
-        if host.is_gone() {
+        if self.host_is_gone() {
             self.problems.push(format!("{} ended the host", fault.name()));
-            self.keep_log(&host);
-            host = self.site.start();
+            self.kill_host("");
         }
-        self.host = Some(host);
     }
 
     fn keep_log(&mut self, host: &Host) {
