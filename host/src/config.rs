@@ -34,7 +34,7 @@ pub use problem::{Problem, Severity, Warning, render_all};
 pub use scalar::duration;
 pub use work::{
     BatchLimits, IdSource, IdWindow, KeySource, Output, Pipeline, Plugin, PluginLimits,
-    PluginSource, Retry, Stage, Unroutable, When,
+    PluginSource, Retry, RetryOrder, Stage, Unroutable, When,
 };
 
 use std::collections::BTreeMap;

@@ -145,6 +145,9 @@ pub const RETRY_RUNGS: [Duration; 6] = [
 ];
 /// Attempts of a message whose plugin asks for a retry, the first one included.
 pub const RETRY_ATTEMPTS: u32 = 6;
+/// What may wait in the host behind a retried message of its key, as a part of the prefetch: one in
+/// so many.
+pub const RETRY_PARK_SHARE: usize = 4;
 /// Attempts of a message whose call passed its deadline.
 pub const DEADLINE_ATTEMPTS: u32 = 3;
 

@@ -3,12 +3,13 @@
 //!
 //! [`plan`] says what is needed, [`apply`] makes or compares it, [`definitions`] and
 //! [`permissions`] hand it to whoever may do what the host may not, [`findings`] says what is
-//! unwise about it. Nothing here consumes or publishes.
+//! unwise about it, [`orphans`] what is left of an earlier config. Nothing here consumes or publishes.
 
 mod apply;
 mod definitions;
 mod findings;
 mod inventory;
+mod orphans;
 mod permissions;
 mod queue;
 
@@ -25,7 +26,7 @@ use crate::broker::{
 };
 use crate::config::{
     Binding, Broker, BrokerKind, Config, DeadLetter, Exchange, ExchangeKind, Pipeline, Queue,
-    QueueKind, Retry,
+    QueueKind,
 };
 use crate::limits;
 use crate::message::Table;
@@ -33,6 +34,7 @@ use crate::message::Table;
 pub use apply::{Applied, apply, prepare};
 pub use definitions::definitions;
 pub use findings::{Finding, Severity, findings, stated_versions};
+pub use orphans::{Orphan, Orphans, Source, orphans};
 pub use permissions::{Permissions, permissions};
 
 /// A broker's name in the config.
@@ -82,13 +84,6 @@ pub fn delay_queue(work_queue: &str, kind: QueueKind, rung: Duration) -> String 
     let room = limits::SHORT_STRING_BYTES - RETRY_PREFIX.len() - tail.len();
     let kept = (0..=room).rev().find(|&at| work_queue.is_char_boundary(at)).unwrap_or(0);
     format!("{RETRY_PREFIX}{}{tail}", &work_queue[..kept])
-}
-
-/// The rungs that need a delay queue: all of them where anything is tried again, because a plugin
-/// may ask for any delay.
-#[must_use]
-pub fn rungs_used(retry: &Retry) -> &[Duration] {
-    if retry.attempts.values().any(|&attempts| attempts > 1) { &retry.rungs } else { &[] }
 }
 
 /// Whether the queue belongs to one connection, so that only its consumer can declare it, and no
@@ -215,7 +210,7 @@ impl Draft {
         {
             self.way_back(exchange, internal, &work.name);
         }
-        for &rung in rungs_used(&pipeline.retry) {
+        for rung in pipeline.retry.rungs_used() {
             let delay = queue::delay(work, rung);
             if !self.has_queue(&delay.name) {
                 self.queues.push(delay);

@@ -1,6 +1,8 @@
 //! Topology on a real RabbitMQ: declaring, comparing, importing definitions, and the least that its
 //! user must be allowed. Each test has a virtual host of its own.
 
+mod orphans;
+
 use std::fs;
 use std::path::Path;
 

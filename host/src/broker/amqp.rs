@@ -86,6 +86,18 @@ impl AmqpBroker {
     }
 }
 
+impl AmqpBroker {
+    /// Deletes a classic queue, in one step with the broker's own look whether it is empty and unused;
+    /// false where it isn't. No host does this: it is for tools.
+    ///
+    /// # Errors
+    /// When the broker can't be reached, the user may not, or the queue isn't classic: RabbitMQ
+    /// deletes no other kind under a condition.
+    pub async fn delete_if_empty(&self, queue: &str) -> Result<bool, BrokerError> {
+        self.setup.channel(async |channel| declare::delete_if_empty(&channel, queue).await).await
+    }
+}
+
 #[async_trait]
 impl Broker for AmqpBroker {
     async fn server(&self) -> Result<Server, BrokerError> {

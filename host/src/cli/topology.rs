@@ -1,6 +1,7 @@
-//! `sluicegate topology`: what a config needs on its brokers, to read, to import, to permit, or
-//! compared with what is there.
+//! `sluicegate topology`: what a config needs on its brokers, to read, to import, to permit, compared
+//! with what is there; and what is there that it no longer needs.
 
+mod orphans;
 mod tree;
 
 #[cfg(test)]
@@ -34,6 +35,12 @@ pub struct Args {
     /// Connect, create nothing, and compare with what is there
     #[arg(long)]
     verify: bool,
+    /// Connect, and list delay queues that this config no longer uses
+    #[arg(long, conflicts_with_all = ["definitions", "permissions", "verify"])]
+    orphans: bool,
+    /// Delete those of them that are empty and classic, as the broker itself sees it
+    #[arg(long, requires = "orphans")]
+    delete_empty: bool,
     /// Only this broker of the config
     #[arg(long, value_name = "NAME")]
     broker: Option<String>,
@@ -48,6 +55,15 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let names = chosen(&config, args.broker.as_deref())?;
     if args.verify {
         return verify(&config, &names).await;
+    }
+    if args.orphans {
+        let mut good = true;
+        for name in &names {
+            let (text, done) = orphans::tell(&config, name, args.delete_empty).await;
+            std::io::stdout().lock().write_all(text.as_bytes())?;
+            good &= done;
+        }
+        return Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILURE) });
     }
     let text = if args.definitions {
         definitions(&config, &names)?

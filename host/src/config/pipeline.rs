@@ -1,5 +1,7 @@
 //! `[[pipeline]]`: a queue's way through plugins.
 
+mod retry;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -8,10 +10,9 @@ use toml::de::DeValue;
 use super::exchange::short;
 use super::section::{Item, Section};
 use super::{
-    BatchLimits, IdSource, IdWindow, KeySource, Output, Pipeline, Retry, Stage, Unroutable, When,
+    BatchLimits, IdSource, IdWindow, KeySource, Output, Pipeline, Stage, Unroutable, When,
 };
 use crate::limits;
-use crate::verdict::FailureClass;
 
 const KEY_REMEDY: &str = "write `key = { header = \"NAME\" }`, `{ routing_key = 1 }` (a word of it, \
                           from 0), `{ routing_key = true }` or `{ field = \"NAME\" }`";
@@ -30,6 +31,7 @@ pub(super) fn read(section: Section<'_>) -> Option<Pipeline> {
     refuse_no_ack(&section);
     let (key, key_required) =
         section.section("key").map_or((None, false), |section| read_key(section));
+    let prefetch = read_prefetch(&section);
     let pipeline = Pipeline {
         name: name.clone().unwrap_or_default(),
         queue: queue.unwrap_or_default(),
@@ -40,10 +42,10 @@ pub(super) fn read(section: Section<'_>) -> Option<Pipeline> {
         id_window: read_id_window(section.section("id_window")),
         stages: read_stages(&section),
         outputs: read_outputs(&section),
-        prefetch: read_prefetch(&section),
+        prefetch,
         batch: read_batch(section.section("batch")),
         exclusive: section.flag("exclusive", false),
-        retry: read_retry(section.section("retry")),
+        retry: retry::read(section.section("retry"), prefetch),
     };
     section.finish();
     name.map(|_| pipeline)
@@ -226,61 +228,4 @@ fn read_batch(section: Option<Section<'_>>) -> BatchLimits {
     batch.bytes = bytes.and_then(|n| usize::try_from(n).ok()).unwrap_or(batch.bytes);
     section.finish();
     batch
-}
-
-fn read_retry(section: Option<Section<'_>>) -> Retry {
-    let attempts = FailureClass::ALL.into_iter().map(|class| {
-        let usual = match class {
-            FailureClass::Retry => limits::RETRY_ATTEMPTS,
-            FailureClass::Deadline => limits::DEADLINE_ATTEMPTS,
-            _ => 1,
-        };
-        (class, usual)
-    });
-    let mut retry = Retry { attempts: attempts.collect(), rungs: limits::RETRY_RUNGS.to_vec() };
-    let Some(section) = section else { return retry };
-    let bounds = 1..=limits::RETRY_ATTEMPTS_MAX;
-    if let Some(attempts) = section.number("max_attempts", bounds.clone()) {
-        retry.attempts.insert(FailureClass::Retry, attempts);
-    }
-    if let Some(by_class) = section.section("attempts") {
-        for class in FailureClass::ALL {
-            if let Some(attempts) = by_class.number(class.as_str(), bounds.clone()) {
-                retry.attempts.insert(class, attempts);
-            }
-        }
-        if section.has("max_attempts") && by_class.has("retry") {
-            let message = "`max_attempts` says the same";
-            section.notes.wrong_key(&by_class.at("retry"), message, "keep one of the two");
-        }
-        by_class.finish();
-    }
-    if let Some(item) = section.item("rungs") {
-        retry.rungs = read_rungs(&item);
-    }
-    section.finish();
-    retry
-}
-
-fn read_rungs(item: &Item<'_>) -> Vec<Duration> {
-    let items = item.list("a list of durations");
-    if items.len() > limits::RETRY_RUNGS_MAX {
-        let message = format!("{} rungs are too many: each is a queue", items.len());
-        item.notes.error(&item.path, message, format!("use at most {}", limits::RETRY_RUNGS_MAX));
-    }
-    if items.is_empty() && matches!(item.value, DeValue::Array(_)) {
-        let remedy = "add one, or set `max_attempts = 1` and leave `rungs` out";
-        item.notes.error(&item.path, "there is no rung to wait on", remedy);
-    }
-    let mut rungs: Vec<Duration> = Vec::new();
-    for each in items {
-        let bounds = Duration::from_millis(1)..=limits::BROKER_DURATION_MAX;
-        let Some(rung) = each.duration(bounds) else { continue };
-        if rungs.last().is_some_and(|last| rung <= *last) {
-            let message = "this rung isn't longer than the one before";
-            each.notes.error(&each.path, message, "write the rungs from short to long");
-        }
-        rungs.push(rung);
-    }
-    rungs
 }

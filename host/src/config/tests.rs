@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::verdict::FailureClass;
 
 const SKETCH: &str = r#"
 [broker.main]
@@ -199,7 +200,14 @@ fn reference() -> Vec<(String, String)> {
         } else if let Some(row) = line.strip_prefix("| `") {
             let cells: Vec<&str> = row.split(" | ").map(str::trim).collect();
             let key = format!("{section}.{}", cells[0].trim_end_matches('`'));
-            rows.push((key.replace(".NAME", ".*"), cells[2].to_owned()));
+            let key = key.replace(".NAME", ".*");
+            if key.contains(".CLASS") {
+                let named = |class: FailureClass| key.replace("CLASS", class.as_str());
+                let default = cells[2].to_owned();
+                rows.extend(FailureClass::ALL.map(|class| (named(class), default.clone())));
+                continue;
+            }
+            rows.push((key, cells[2].to_owned()));
         }
     }
     rows

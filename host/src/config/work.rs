@@ -1,6 +1,6 @@
 //! Plugins, and pipelines of them, as the operator means them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -183,8 +183,59 @@ pub struct BatchLimits {
 /// What is tried again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retry {
-    /// Attempts by class, the first included; 1 is no retry.
+    /// Attempts by class, the first included; 1 is no retry, and so is a class that isn't here.
     pub attempts: BTreeMap<FailureClass, u32>,
     /// Delays, ascending; attempt n waits on rung n unless the plugin asks for longer.
     pub rungs: Vec<Duration>,
+    /// The delays of classes that have their own.
+    pub class_rungs: BTreeMap<FailureClass, Vec<Duration>>,
+    /// What becomes of a key's later messages while one of it waits to be tried again.
+    pub order: RetryOrder,
+    /// Messages that may wait in the host for their key, below the prefetch.
+    pub park: usize,
+}
+
+/// What becomes of a key's later messages while one of it waits to be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryOrder {
+    /// They go on; the retried one comes behind.
+    Free,
+    /// They wait behind it, in order.
+    Key,
+}
+
+// === impl Retry ===
+
+impl Retry {
+    /// Nothing is tried again.
+    #[must_use]
+    pub fn never() -> Self {
+        Self {
+            attempts: BTreeMap::new(),
+            rungs: Vec::new(),
+            class_rungs: BTreeMap::new(),
+            order: RetryOrder::Free,
+            park: 0,
+        }
+    }
+
+    /// Attempts of that class, the first included.
+    #[must_use]
+    pub fn attempts_of(&self, class: FailureClass) -> u32 {
+        self.attempts.get(&class).copied().unwrap_or(1)
+    }
+
+    /// The delays of that class, ascending.
+    #[must_use]
+    pub fn rungs_of(&self, class: FailureClass) -> &[Duration] {
+        self.class_rungs.get(&class).unwrap_or(&self.rungs)
+    }
+
+    /// All delays that a message may wait for, ascending: every rung of a class that is tried again,
+    /// because a plugin may ask for any.
+    #[must_use]
+    pub fn rungs_used(&self) -> BTreeSet<Duration> {
+        let retried = self.attempts.iter().filter(|(_, attempts)| **attempts > 1);
+        retried.flat_map(|(class, _)| self.rungs_of(*class)).copied().collect()
+    }
 }

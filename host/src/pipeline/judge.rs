@@ -1,18 +1,16 @@
 //! What becomes of a failed message: one pure, total function, the only place where an error turns
 //! into an acknowledgement or a nack.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::verdict::{Failure, FailureClass};
+use crate::config::Retry;
+use crate::verdict::Failure;
 
 /// What a pipeline does about failures.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// Attempts by class, the first included; a class that isn't here has one.
-    pub attempts: BTreeMap<FailureClass, u32>,
-    /// Delays, ascending. Empty where the queue can have no delay queues: nothing is retried.
-    pub rungs: Vec<Duration>,
+    /// What is tried again; nothing where the queue can have no delay queues.
+    pub retry: Retry,
     /// How a message ends that won't be tried again.
     pub terminal: Terminal,
 }
@@ -45,11 +43,11 @@ pub enum Sentence {
 /// Judges a failure at the given attempt, 1 being the first.
 #[must_use]
 pub fn judge(failure: &Failure, attempt: u32, policy: &Policy) -> Sentence {
-    let allowed = policy.attempts.get(&failure.class).copied().unwrap_or(1);
-    if attempt >= allowed {
+    if attempt >= policy.retry.attempts_of(failure.class) {
         return Sentence::End;
     }
-    rung(&policy.rungs, attempt, failure.retry_after).map_or(Sentence::End, Sentence::Retry)
+    let rungs = policy.retry.rungs_of(failure.class);
+    rung(rungs, attempt, failure.retry_after).map_or(Sentence::End, Sentence::Retry)
 }
 
 /// The rung for what an attempt waits after: the attempt's own, or the next one up from the delay that

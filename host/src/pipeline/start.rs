@@ -20,7 +20,7 @@ use super::shard::{Event, Shard};
 use super::stages::Stage;
 use super::{Handle, Pipelines, Tasks};
 use crate::broker::{Broker, ConsumeRequest, Declaration};
-use crate::config::{Config, DeadLetter, KeySource, Pipeline, Queue};
+use crate::config::{Config, DeadLetter, KeySource, Pipeline, Queue, Retry};
 use crate::limits::SHARD_EVENTS;
 use crate::plugin::Plugin;
 use crate::state::first_generation;
@@ -191,15 +191,8 @@ fn policy(pipeline: &Pipeline, queue: &Queue) -> Policy {
         DeadLetter::Discard => Terminal::Discard,
         DeadLetter::To(_) | DeadLetter::Policy | DeadLetter::Unset => Terminal::Nack,
     };
-    Policy { attempts: pipeline.retry.attempts.clone(), rungs: rungs(pipeline, queue), terminal }
-}
-
-/// The rungs that have a delay queue: none where the queue belongs to a connection.
-fn rungs(pipeline: &Pipeline, queue: &Queue) -> Vec<std::time::Duration> {
-    if topology::is_private(queue) {
-        return Vec::new();
-    }
-    topology::rungs_used(&pipeline.retry).to_vec()
+    let retry = if topology::is_private(queue) { Retry::never() } else { pipeline.retry.clone() };
+    Policy { retry, terminal }
 }
 
 fn addresses(

@@ -50,6 +50,9 @@ struct SeenObject {
     arguments: Value,
     #[serde(default)]
     effective_policy_definition: Value,
+    /// All messages of a queue, at the time of the management API's last look.
+    #[serde(default)]
+    messages: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -157,6 +160,11 @@ impl Inventory {
         self.exchanges.retain(|seen| here(&seen.vhost));
         self.queues.retain(|seen| here(&seen.vhost));
         self.bindings.retain(|seen| here(&seen.vhost));
+    }
+
+    /// The queues, with how many messages each holds where that is told.
+    pub(super) fn queues(&self) -> impl Iterator<Item = (&str, Option<u64>)> {
+        self.queues.iter().map(|seen| (seen.name.as_str(), seen.messages))
     }
 
     /// Whether a policy gives the queue a dead-letter exchange; `None` where that isn't known.

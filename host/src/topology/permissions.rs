@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Plan, is_private, plan, queue, queue_of, rungs_used};
+use super::{Plan, is_private, plan, queue, queue_of};
 use crate::broker::{Declaration, Destination};
 use crate::config::{Broker, BrokerKind, Config, DeadLetter, Declare};
 use crate::message::Table;
@@ -80,7 +80,7 @@ impl Needs {
             self.write.insert(escape(&config.failures.exchange));
             let Some(work) = queue_of(config, pipeline) else { continue };
             self.read.insert(named(if work.server_named { "" } else { &work.name }));
-            if !is_private(work) && !rungs_used(&pipeline.retry).is_empty() {
+            if !is_private(work) && !pipeline.retry.rungs_used().is_empty() {
                 self.write.insert(escape(DEFAULT_EXCHANGE));
             }
             if let DeadLetter::To(target) = &work.dead_letter

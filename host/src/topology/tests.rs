@@ -10,6 +10,7 @@ use crate::config::{
     BatchLimits, Broker, BrokerKind, DeadLetterTarget, Declare, Failures, IdSource, IdWindow,
     Overflow, PastLimit, QueueKind, Service, Stage,
 };
+use crate::config::{Retry, RetryOrder};
 use crate::message::FieldValue;
 use crate::verdict::FailureClass;
 
@@ -110,6 +111,9 @@ fn pipeline(queue: &str) -> Pipeline {
         retry: Retry {
             attempts: BTreeMap::from([(FailureClass::Retry, 3), (FailureClass::Trap, 1)]),
             rungs: vec![Duration::from_secs(1), Duration::from_secs(30)],
+            class_rungs: BTreeMap::new(),
+            order: RetryOrder::Free,
+            park: 0,
         },
     }
 }
@@ -304,6 +308,27 @@ fn a_pipeline_that_retries_nothing_has_no_delay_queues() {
     config.pipelines[0].retry.attempts.insert(FailureClass::Retry, 1);
     let text = format!("{:?}", main_plan(&config));
     assert!(!text.contains(RETRY_PREFIX));
+}
+
+#[test]
+fn the_delay_queues_are_those_of_every_class_that_is_tried_again() {
+    let mut config = readings();
+    let retry = &mut config.pipelines[0].retry;
+    retry.attempts = BTreeMap::from([(FailureClass::Retry, 2), (FailureClass::Deadline, 2)]);
+    retry.class_rungs = BTreeMap::from([
+        (FailureClass::Deadline, vec![Duration::from_secs(5), Duration::from_secs(30)]),
+        (FailureClass::Trap, vec![Duration::from_secs(7)]),
+    ]);
+    let plan = main_plan(&config);
+    let delays: Vec<&str> = plan
+        .shared
+        .iter()
+        .filter_map(|d| match d {
+            Declaration::Queue(queue) => queue.name.strip_prefix("sluicegate.retry.readings."),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(delays, ["quorum.1000", "quorum.5000", "quorum.30000"]);
 }
 
 #[test]

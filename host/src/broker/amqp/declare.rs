@@ -2,6 +2,7 @@
 
 use lapin::options::{
     ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{Channel, ExchangeKind as LapinKind};
@@ -54,6 +55,19 @@ pub(super) async fn depth(channel: &Channel, queue: &str) -> Result<Depth, Broke
     let asked = channel.queue_declare(name, options, FieldTable::default());
     let queue = answered(asked, &what).await?;
     Ok(Depth { messages: queue.message_count(), consumers: queue.consumer_count() })
+}
+
+/// Deletes a classic queue that holds nothing and that nobody consumes; false where it isn't so.
+pub(super) async fn delete_if_empty(channel: &Channel, queue: &str) -> Result<bool, BrokerError> {
+    let what = format!("queue '{queue}'");
+    let options = QueueDeleteOptions { if_unused: true, if_empty: true, nowait: false };
+    let name = short(&what, queue).map_err(unsupported)?;
+    match answered(channel.queue_delete(name, options), &what).await {
+        Ok(_) => Ok(true),
+        // 406: in use, or not empty; it closed the channel.
+        Err(BrokerError::ChannelClosed(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Succeeds where the exchange is there.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::notes::child;
 use super::super::section::quote;
-use super::super::{Pipeline, Queue, QueueKind};
+use super::super::{Pipeline, Queue, QueueKind, RetryOrder};
 use super::{Check, suggest};
 use crate::limits;
 
@@ -18,6 +18,7 @@ impl Check<'_> {
             self.stages(pipeline, path);
             self.outputs(pipeline, path);
             self.rivals(index, pipeline, path);
+            self.retry(pipeline, path);
         }
         self.unused_plugins();
     }
@@ -101,6 +102,21 @@ impl Check<'_> {
                               `[[queue]]`";
                 self.notes.error(&format!("{path}.routing_key"), message, remedy);
             }
+        }
+    }
+
+    fn retry(&self, pipeline: &Pipeline, path: &str) {
+        if pipeline.retry.order == RetryOrder::Key && pipeline.key.is_none() {
+            let message = "there is no key whose order could be kept";
+            let remedy = "add `key` to the pipeline, or take `order` out";
+            self.notes.error(&format!("{path}.retry.order"), message, remedy);
+        }
+        let all = pipeline.retry.rungs_used().len();
+        if all > limits::RETRY_RUNGS_MAX {
+            let message = format!("{all} rungs in all are too many: each is a queue");
+            let remedy =
+                format!("let classes share rungs; use at most {}", limits::RETRY_RUNGS_MAX);
+            self.notes.error(&format!("{path}.retry"), message, remedy);
         }
     }
 

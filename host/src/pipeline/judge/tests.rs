@@ -1,11 +1,27 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::config::RetryOrder;
+use crate::verdict::FailureClass;
 
 fn policy() -> Policy {
     Policy {
-        attempts: BTreeMap::from([(FailureClass::Retry, 4), (FailureClass::Deadline, 2)]),
-        rungs: [1, 5, 30].map(Duration::from_secs).to_vec(),
+        retry: Retry {
+            attempts: BTreeMap::from([
+                (FailureClass::Retry, 4),
+                (FailureClass::Deadline, 2),
+                (FailureClass::Publish, 5),
+            ]),
+            rungs: [1, 5, 30].map(Duration::from_secs).to_vec(),
+            class_rungs: BTreeMap::from([(
+                FailureClass::Publish,
+                [2, 60].map(Duration::from_secs).to_vec(),
+            )]),
+            order: RetryOrder::Free,
+            park: 0,
+        },
         terminal: Terminal::Nack,
     }
 }
@@ -57,6 +73,32 @@ fn a_wished_delay_rounds_up_to_a_rung_and_stops_at_the_last() {
 
 #[test]
 fn without_rungs_nothing_is_retried() {
-    let policy = Policy { rungs: Vec::new(), ..policy() };
+    let mut policy = policy();
+    policy.retry.rungs.clear();
     assert_eq!(judge(&failure(FailureClass::Retry, None), 1, &policy), Sentence::End);
+}
+
+#[test]
+fn a_class_with_rungs_of_its_own_climbs_and_rounds_up_on_those() {
+    let retry = |attempt, after: Option<u64>| {
+        let failure = failure(FailureClass::Publish, after.map(Duration::from_secs));
+        judge(&failure, attempt, &policy())
+    };
+    let rung = |seconds| Sentence::Retry(Duration::from_secs(seconds));
+    assert_eq!([1, 2, 3, 4].map(|n| retry(n, None)), [rung(2), rung(60), rung(60), rung(60)]);
+    assert_eq!(retry(5, None), Sentence::End);
+    assert_eq!([1, 3, 99].map(|after| retry(1, Some(after))), [rung(2), rung(60), rung(60)]);
+}
+
+#[test]
+fn every_failure_at_every_attempt_has_a_sentence() {
+    for class in FailureClass::ALL {
+        for attempt in [0, 1, 2, 7, u32::MAX] {
+            for after in [None, Some(Duration::ZERO), Some(Duration::MAX)] {
+                let sentence = judge(&failure(class, after), attempt, &policy());
+                let ended = attempt >= policy().retry.attempts_of(class);
+                assert_eq!(sentence == Sentence::End, ended, "{class} {attempt}");
+            }
+        }
+    }
 }

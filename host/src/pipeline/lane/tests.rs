@@ -1,6 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::broker::{Receipt, Settler};
-use crate::config::{IdWindow, Output, QueueKind, Unroutable};
+use crate::config::{IdWindow, Output, QueueKind, Retry, Unroutable};
 use crate::message::Properties;
 use crate::pipeline::address::{Addresses, OutputTarget, Role};
 use crate::pipeline::crash::CrashJournal;
@@ -89,11 +88,7 @@ impl Bench {
                 first_generation: 0,
             }],
             plugins: vec![0],
-            policy: Policy {
-                attempts: BTreeMap::new(),
-                rungs: Vec::new(),
-                terminal: Terminal::Nack,
-            },
+            policy: Policy { retry: Retry::never(), terminal: Terminal::Nack },
             addresses: Addresses {
                 pipeline: "p".to_owned(),
                 queue: "work".to_owned(),

@@ -4,7 +4,7 @@
 use super::{Finding, Severity};
 use crate::broker::Version;
 use crate::config::{Broker, BrokerKind, Config, DeadLetter, Declare, Pipeline, Queue, QueueKind};
-use crate::topology::{is_private, queue_of, rungs_used};
+use crate::topology::{is_private, queue_of};
 
 pub(super) fn check(
     config: &Config,
@@ -42,7 +42,7 @@ fn consumers<'a>(config: &'a Config, queue: &Queue) -> impl Iterator<Item = &'a 
 
 /// Whether delay queues of its kind stand beside it.
 fn is_retried(config: &Config, queue: &Queue) -> bool {
-    !is_private(queue) && consumers(config, queue).any(|p| !rungs_used(&p.retry).is_empty())
+    !is_private(queue) && consumers(config, queue).any(|p| !p.retry.rungs_used().is_empty())
 }
 
 /// One object, and what is found about it.
@@ -189,7 +189,7 @@ impl About<'_> {
     }
 
     fn pipeline(&mut self, pipeline: &Pipeline, queue: &Queue) {
-        let retries = !rungs_used(&pipeline.retry).is_empty();
+        let retries = !pipeline.retry.rungs_used().is_empty();
         self.warn_if(
             retries && is_private(queue),
             "its queue goes with its consumer, so a delayed message couldn't find its way back: \

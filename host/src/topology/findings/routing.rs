@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::{Binding, Config, DeadLetter, Exchange, ExchangeKind, Queue};
 use crate::route::topic_matches;
-use crate::topology::{is_private, queue_of, rungs_used};
+use crate::topology::{is_private, queue_of};
 
 /// A set of routing keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl<'a> Routes<'a> {
         let mut pipelines = self.config.pipelines.iter();
         !is_private(queue)
             && pipelines.any(|pipeline| {
-                !rungs_used(&pipeline.retry).is_empty()
+                !pipeline.retry.rungs_used().is_empty()
                     && queue_of(self.config, pipeline).is_some_and(|of| std::ptr::eq(of, queue))
             })
     }

@@ -7,8 +7,8 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode, Uri};
 
 use super::*;
-use crate::broker::BrokerError;
 use crate::broker::embedded::Embedded;
+use crate::broker::{Broker as _, BrokerError};
 use crate::config::{Amqp, Credentials, Output, Tls, Unroutable};
 
 fn amqp(config: &mut Config, change: impl FnOnce(&mut Amqp)) {
@@ -267,4 +267,40 @@ fn the_virtual_host_is_the_addresss_path() {
         amqp(&mut config, |amqp| amqp.urls = vec![url.to_owned()]);
         assert_eq!(vhost(&config.brokers["main"]), wanted, "{url}");
     }
+}
+
+#[tokio::test]
+async fn orphans_are_those_that_the_management_api_lists_and_the_config_has_no_use_for() {
+    let mut config = readings();
+    amqp(&mut config, |_| {});
+    let mut all = definitions(&config, "main");
+    let queues = all["queues"].as_array_mut().unwrap();
+    let left = [
+        ("sluicegate.retry.readings.classic.7000", 3),
+        ("sluicegate.retry.others.quorum.1000", 0),
+        ("mine", 0),
+    ];
+    let broker = Embedded::new();
+    for (name, messages) in left {
+        let mut queue = queues[0].clone();
+        queue["name"] = name.into();
+        queue["messages"] = messages.into();
+        queues.push(queue);
+        let declared = super::queue(name, QueueKind::Classic);
+        broker.declare(&Declaration::Queue(queue::declaration(&declared))).await.unwrap();
+    }
+    let address = management(all).await;
+    amqp(&mut config, |amqp| amqp.management = Some(format!("http://{address}/")));
+    let orphans = orphans(&config, "main", &*broker).await.unwrap();
+    assert_eq!(orphans.source, Source::Management);
+    let seen: Vec<_> = orphans
+        .found
+        .iter()
+        .map(|orphan| (orphan.name.as_str(), orphan.messages, orphan.work.as_deref()))
+        .collect();
+    let expected = [
+        ("sluicegate.retry.others.quorum.1000", Some(0), None),
+        ("sluicegate.retry.readings.classic.7000", Some(3), Some("readings")),
+    ];
+    assert_eq!(seen, expected);
 }
