@@ -4,7 +4,7 @@
 //! An identity is the message's id with the digest of its body: the same id with another body is
 //! another message. Identities of settled messages are remembered for a time, up to a number.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -28,6 +28,8 @@ pub enum Seen {
     Never,
     /// It was settled: its outputs are safe.
     Settled,
+    /// It was dead-lettered, and that is told.
+    DeadLettered,
     /// Its id was settled with another body or at an earlier attempt.
     OtherBody,
 }
@@ -36,9 +38,18 @@ pub enum Seen {
 #[derive(Debug)]
 pub struct Window {
     limits: IdWindow,
-    settled: HashSet<[u8; 16]>,
+    settled: HashMap<[u8; 16], End>,
     bodies: HashMap<[u8; 16], [u8; 16]>,
     order: VecDeque<(Instant, Identity)>,
+}
+
+/// How a message ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Settled,
+    DeadLettered,
+    /// Dead-lettered, and brought back since.
+    Reopened,
 }
 
 impl Identity {
@@ -66,25 +77,41 @@ impl Window {
     /// An empty window of these limits.
     #[must_use]
     pub fn new(limits: IdWindow) -> Self {
-        Self { limits, settled: HashSet::new(), bodies: HashMap::new(), order: VecDeque::new() }
+        Self { limits, settled: HashMap::new(), bodies: HashMap::new(), order: VecDeque::new() }
     }
 
     /// What is known of this identity.
     #[must_use]
     pub fn seen(&self, identity: &Identity) -> Seen {
-        if self.settled.contains(&identity.whole) {
-            Seen::Settled
-        } else if self.bodies.contains_key(&identity.id) {
-            Seen::OtherBody
-        } else {
-            Seen::Never
+        match self.settled.get(&identity.whole) {
+            Some(End::Settled) => Seen::Settled,
+            Some(End::DeadLettered) => Seen::DeadLettered,
+            Some(End::Reopened) => Seen::Never,
+            None if self.bodies.contains_key(&identity.id) => Seen::OtherBody,
+            None => Seen::Never,
         }
     }
 
     /// Remembers a settled identity, and forgets those past the limits.
     pub fn settle(&mut self, identity: Identity, now: Instant) {
-        if self.settled.insert(identity.whole) {
-            self.bodies.insert(identity.id, identity.whole);
+        self.bodies.insert(identity.id, identity.whole);
+        self.remember(identity, End::Settled, now);
+    }
+
+    /// Remembers a dead-lettered identity, and forgets those past the limits.
+    pub fn bury(&mut self, identity: Identity, now: Instant) {
+        self.remember(identity, End::DeadLettered, now);
+    }
+
+    /// A dead letter was brought back: it is to run again.
+    pub fn reopen(&mut self, identity: &Identity) {
+        if let Some(end) = self.settled.get_mut(&identity.whole) {
+            *end = End::Reopened;
+        }
+    }
+
+    fn remember(&mut self, identity: Identity, end: End, now: Instant) {
+        if self.settled.insert(identity.whole, end).is_none() {
             self.order.push_back((now, identity));
         }
         while self.order.len() > self.limits.entries

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use self::group::{End, Entry, Group};
 use super::address::Planned;
 use super::backlog::Backlog;
-use super::identity::{Seen, Window};
+use super::identity::Window;
 use super::job::Job;
 use super::judge::{Sentence, Terminal, judge};
 use super::publishing::{Done, Fate};
@@ -84,7 +84,7 @@ impl Lane {
     pub fn work(&mut self, call: &mut dyn Call, fitting: usize, now_us: u64) -> bool {
         let limits =
             BatchLimits { messages: self.shape.batch.messages.min(fitting), ..self.shape.batch };
-        let (window, running) = (&self.window, &mut self.running);
+        let running = &mut self.running;
         let mut taken = self.backlog.take(limits, |job| match &job.identity {
             Some(identity) => running.insert(identity.whole),
             None => true,
@@ -92,25 +92,7 @@ impl Lane {
         if taken.is_empty() {
             return false;
         }
-        let metrics = &self.shape.metrics;
-        let duplicates: Vec<Job> = taken
-            .extract_if(.., |job| match &job.identity {
-                Some(identity) => match window.seen(identity) {
-                    Seen::Settled => true,
-                    Seen::OtherBody => {
-                        if job.attempt == 1 && job.replay_count == 0 {
-                            metrics.id_conflict();
-                        }
-                        false
-                    }
-                    Seen::Never => false,
-                },
-                None => false,
-            })
-            .collect();
-        for job in duplicates {
-            self.settle(job, Settlement::Ack, Settled::Duplicate);
-        }
+        self.settle_known(&mut taken);
         if !taken.is_empty() {
             self.bound_keys(&mut taken);
             let guard = match self.guard(&mut taken) {
@@ -279,7 +261,9 @@ impl Lane {
             return Vec::new();
         }
         let of_key = |entry: &mut Entry| entry.job.key.as_ref().is_some_and(|k| keys.contains(k));
-        let mut rewound: Vec<Entry> = open.extract_if(.., of_key).collect();
+        // A failure left no trace in state, and is told already: it stays what it is.
+        let undone = |entry: &mut Entry| !matches!(entry.end, End::Failed(..)) && of_key(entry);
+        let mut rewound: Vec<Entry> = open.extract_if(.., undone).collect();
         for group in &mut self.ready {
             rewound.extend(group.extract(of_key));
         }
@@ -340,8 +324,10 @@ impl Lane {
             }
             End::Failed(_, settled) => (Settlement::Ack, *settled),
         };
-        if let (Settlement::Ack, Some(identity)) = (settlement, entry.job.identity) {
-            self.window.settle(identity, Instant::now());
+        match (settlement, entry.job.identity) {
+            (Settlement::Ack, Some(identity)) => self.window.settle(identity, Instant::now()),
+            (Settlement::DeadLetter, Some(identity)) => self.window.bury(identity, Instant::now()),
+            _ => {}
         }
         self.note_settled(&entry.job);
         self.settle(entry.job, settlement, outcome);

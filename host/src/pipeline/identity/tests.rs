@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use std::collections::HashSet;
+
 use super::*;
 
 fn identity(id: &[u8], body: &[u8]) -> Identity {
@@ -56,4 +58,17 @@ fn each_attempt_and_each_replay_is_a_delivery_of_its_own() {
     let wholes: HashSet<[u8; 16]> = all.iter().map(|identity| identity.whole).collect();
     assert_eq!(wholes.len(), all.len());
     assert!(all.iter().all(|identity| identity.id == all[0].id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_is_known_until_somebody_brings_it_back() {
+    let mut window = window(10);
+    let dead = identity(b"1", b"a");
+    window.bury(dead, Instant::now());
+    assert_eq!(window.seen(&dead), Seen::DeadLettered);
+    assert_eq!(window.seen(&identity(b"1", b"b")), Seen::Never, "nothing of it was used");
+    window.reopen(&dead);
+    assert_eq!(window.seen(&dead), Seen::Never);
+    window.settle(dead, Instant::now());
+    assert_eq!(window.seen(&dead), Seen::Settled);
 }

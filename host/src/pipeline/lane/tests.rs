@@ -114,12 +114,22 @@ impl Bench {
 
     /// A message arrives; its tag.
     fn arrives(&mut self, consumer: u64, key: &str, body: &str) -> u64 {
+        self.delivered(consumer, key, body, false)
+    }
+
+    /// The broker brings a message back; its new tag.
+    fn arrives_again(&mut self, consumer: u64, key: &str, body: &str) -> u64 {
+        self.delivered(consumer, key, body, true)
+    }
+
+    fn delivered(&mut self, consumer: u64, key: &str, body: &str, redelivered: bool) -> u64 {
         self.tags += 1;
         let mut job = fixture::job(key, 0, body);
         let id = format!("{key}/{body}");
         job.identity = Some(Identity::new(id.as_bytes(), body.as_bytes(), &History::default()));
         job.seed = job.identity.unwrap().whole;
         job.consumer = consumer;
+        job.redelivered = redelivered;
         job.receipt = Receipt::new(Arc::clone(&self.settled) as Arc<dyn Settler>, self.tags);
         self.lane.shape.in_flight.entered(&self.lane.shape.metrics);
         self.lane.arrived(job);
@@ -326,4 +336,38 @@ async fn an_untold_failure_is_kept_on_disk_and_dead_lettered_all_the_same() {
     let journal = bench.folder.path().join(crate::limits::JOURNAL_FILE);
     let kept = std::fs::read_to_string(journal).unwrap();
     assert!(kept.contains(r#""code":"no""#), "{kept}");
+}
+
+#[tokio::test]
+async fn a_failure_that_was_told_stays_what_it_is_when_its_key_is_rewound() {
+    let mut bench = Bench::new();
+    let tags = ["a1", "a2", "reject", "a3"].map(|text| bench.arrives(1, "a", text));
+    bench.work();
+    let items = bench.handed();
+    bench.answers(items, |body| if body == "a2=2" { impossible() } else { Fate::Safe });
+    assert_eq!(bench.settled(), [(tags[2], Settlement::DeadLetter)], "one report, one death");
+    bench.counter.ran.clear();
+    bench.work();
+    assert_eq!(bench.counter.ran, ["a1", "a3"]);
+}
+
+#[tokio::test]
+async fn a_dead_letter_whose_nack_was_lost_is_nacked_again_without_a_second_report() {
+    let mut bench = Bench::new();
+    bench.arrives(1, "a", "reject");
+    bench.work();
+    let items = bench.handed();
+    bench.lane.lost(1);
+    let again = bench.arrives_again(2, "a", "reject");
+    bench.answers(items, |_| Fate::Safe);
+    bench.settled();
+    bench.work();
+    assert_eq!(bench.settled(), [(again, Settlement::DeadLetter)]);
+    assert_eq!(bench.counter.ran, ["reject"], "run once");
+    assert!(bench.is_idle(), "told once");
+
+    // Somebody takes it out of the dead-letter queue and publishes it again.
+    bench.arrives(2, "a", "reject");
+    bench.work();
+    assert_eq!(bench.counter.ran, ["reject", "reject"]);
 }
