@@ -299,6 +299,12 @@ impl Receipt {
         Self { settler: Some(settler), tag }
     }
 
+    /// The delivery's tag on its channel.
+    #[cfg(test)]
+    pub(crate) fn tag(&self) -> u64 {
+        self.tag
+    }
+
     /// Settles the delivery. On a channel that is gone this does nothing: the broker delivers again.
     pub fn settle(mut self, settlement: Settlement) {
         if let Some(settler) = self.settler.take() {

@@ -7,6 +7,8 @@
 
 mod plugins;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -28,6 +28,9 @@ mod round;
 mod settle;
 mod vet;
 
+#[cfg(test)]
+pub(crate) use self::ack::{Coalescer, Frame};
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -94,6 +94,12 @@ impl Embedded {
         })
     }
 
+    /// Every message that waits in a queue, with the queue's name.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> Vec<(String, bytes::Bytes)> {
+        self.shared.with(|model, _| model.waiting())
+    }
+
     /// Takes the next message out of a queue, acknowledged.
     pub fn get(&self, queue: &str) -> Option<Message> {
         let entry = self.shared.with(|model, now| model.get(queue, now))?;

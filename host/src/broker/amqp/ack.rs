@@ -15,7 +15,7 @@ mod tests;
 
 /// A method to write, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(crate) enum Frame {
     /// `basic.ack`
     Ack {
         /// The delivery tag.
@@ -34,7 +34,7 @@ pub(super) enum Frame {
 
 /// The settlements of one channel that are asked for and not written yet.
 #[derive(Debug)]
-pub(super) struct Coalescer {
+pub(crate) struct Coalescer {
     /// Every tag below it is written.
     next: u64,
     /// Acked behind an open tag, not written.
@@ -47,7 +47,7 @@ pub(super) struct Coalescer {
 
 impl Coalescer {
     /// For a channel of that prefetch.
-    pub(super) fn new(prefetch: u16) -> Self {
+    pub(crate) fn new(prefetch: u16) -> Self {
         Self {
             next: 1,
             waiting: BTreeSet::new(),
@@ -57,7 +57,7 @@ impl Coalescer {
     }
 
     /// Notes a settlement; a nack is written at once. `false`: the tag was settled before.
-    pub(super) fn settle(
+    pub(crate) fn settle(
         &mut self,
         tag: u64,
         settlement: Settlement,
@@ -79,7 +79,7 @@ impl Coalescer {
     }
 
     /// Writes what is contiguous, and the rest too if much is waiting.
-    pub(super) fn collect(&mut self, out: &mut Vec<Frame>) {
+    pub(crate) fn collect(&mut self, out: &mut Vec<Frame>) {
         let mut last = None;
         let mut acks = 0;
         loop {
@@ -102,7 +102,7 @@ impl Coalescer {
     }
 
     /// Writes every ack that waits behind an open tag.
-    pub(super) fn flush(&mut self, out: &mut Vec<Frame>) {
+    pub(crate) fn flush(&mut self, out: &mut Vec<Frame>) {
         while let Some(tag) = self.waiting.pop_first() {
             out.push(Frame::Ack { tag, multiple: false });
             self.mark_written(tag);
@@ -110,7 +110,7 @@ impl Coalescer {
     }
 
     /// Whether acks wait behind an open tag.
-    pub(super) fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 

@@ -214,6 +214,16 @@ impl Model {
         entry
     }
 
+    /// What waits, queue by queue.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> Vec<(String, bytes::Bytes)> {
+        let of = |(name, queue): (&Arc<str>, &Queue)| {
+            let bodies = queue.waiting().map(|entry| entry.message.body.clone());
+            bodies.map(|body| (name.to_string(), body)).collect::<Vec<_>>()
+        };
+        self.queues.iter().flat_map(of).collect()
+    }
+
     fn put_back(&mut self, name: &str, entry: Entry, now: Instant) {
         let Some(queue) = self.queues.get_mut(name) else { return };
         if let Err(entry) = queue.put_back(entry) {

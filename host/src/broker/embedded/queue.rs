@@ -97,6 +97,12 @@ impl Queue {
         }
     }
 
+    /// Ready messages, the last to leave first.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Entry> {
+        self.levels.iter().flatten()
+    }
+
     /// Ready messages.
     pub(super) fn length(&self) -> usize {
         self.length

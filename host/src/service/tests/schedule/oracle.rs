@@ -1,0 +1,204 @@
+//! What must hold when everything has come to rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::book::{Facts, Line};
+use super::plan::{Spec, What};
+use super::world::World;
+
+/// An output: message, stage, index.
+type Place = (u32, usize, usize);
+
+impl World {
+    /// Notes everything that is wrong.
+    pub(super) fn judge(&self) {
+        let mut wrong = Vec::new();
+        {
+            let facts = self.book.facts();
+            for spec in facts.specs.values() {
+                match spec.end(facts.attempts) {
+                    Ok(()) => self.success(spec, &mut wrong),
+                    Err(code) => self.failure(&facts, spec, code, &mut wrong),
+                }
+            }
+            self.duplicates(&facts, &mut wrong);
+            self.state(&facts, &mut wrong);
+        }
+        for text in wrong {
+            self.book.violation(text);
+        }
+    }
+
+    /// Out on all targets, once it is known that it must be; and not dead as well.
+    fn success(&self, spec: &Spec, wrong: &mut Vec<String>) {
+        let id = spec.id;
+        if !self.is_out(spec) {
+            wrong.push(format!("lost: {id} isn't on all of its targets"));
+        }
+        if self.dead.contains(&id) {
+            wrong.push(format!("died: {id}, which succeeds"));
+        }
+        if let Some(report) = self.reports_of(spec).first() {
+            wrong.push(format!("reported: {id}, which succeeds, as '{}'", report["code"]));
+        }
+    }
+
+    fn reports_of(&self, spec: &Spec) -> Vec<&serde_json::Value> {
+        let digest = blake3::hash(&spec.body()).to_hex().to_string();
+        self.reports.iter().filter(|report| report["body_digest"] == digest.as_str()).collect()
+    }
+
+    /// A dead letter and one report, each once but for what an outage doubled.
+    fn failure(&self, facts: &Facts, spec: &Spec, code: &str, wrong: &mut Vec<String>) {
+        let id = spec.id;
+        let letters = self.dead.iter().filter(|dead| **dead == id).count();
+        if letters == 0 {
+            wrong.push(format!("lost: {id} must be dead of '{code}'"));
+        }
+        let deliveries = facts.deliveries.get(&id).map_or(&[][..], Vec::as_slice);
+        let lives: BTreeSet<usize> = deliveries.iter().copied().collect();
+        let unnamed = if spec.named { 0 } else { deliveries.len() };
+        let copies = facts.unknown_copies.get(&id).copied().unwrap_or(0);
+        let most = spec.copies + copies + lives.len().saturating_sub(1) + unnamed;
+        if letters > most {
+            wrong.push(format!("doubled: {id} has {letters} dead letters, {most} at most"));
+        }
+        let reports = self.reports_of(spec);
+        let ids: BTreeSet<&str> =
+            reports.iter().filter_map(|report| report["id"].as_str()).collect();
+        for report in &reports {
+            if report["code"] != code {
+                wrong.push(format!("reported: {id} as '{}' instead of '{code}'", report["code"]));
+            }
+        }
+        let untold: usize = ids.iter().map(|id| facts.unknown.get(*id).copied().unwrap_or(0)).sum();
+        if reports.is_empty() || reports.len() > most + untold || spec.named && ids.len() > 1 {
+            wrong.push(format!(
+                "reports: {id} has {}, of {} ids; {} at most",
+                reports.len(),
+                ids.len(),
+                most + untold
+            ));
+        }
+    }
+
+    /// Every output belongs where it is, has the id of its place, and came again only where an outage
+    /// explains it.
+    fn duplicates(&self, facts: &Facts, wrong: &mut Vec<String>) {
+        let mut ids: BTreeMap<Place, BTreeSet<&str>> = BTreeMap::new();
+        let mut places: BTreeMap<&str, BTreeSet<Place>> = BTreeMap::new();
+        let mut counts: BTreeMap<(&str, &str, &Line), usize> = BTreeMap::new();
+        let mut bodies: BTreeMap<(&str, &str, usize), BTreeSet<&Line>> = BTreeMap::new();
+        for (queue, message_id, line) in &self.outputs {
+            let place = (line.id, line.stage, line.index);
+            ids.entry(place).or_default().insert(message_id);
+            places.entry(message_id).or_default().insert(place);
+            *counts.entry((queue, message_id, line)).or_default() += 1;
+            bodies.entry((queue, message_id, line.life)).or_default().insert(line);
+            let Some(spec) = facts.specs.get(&line.id) else {
+                wrong.push(format!("unexpected: output of {}", line.id));
+                continue;
+            };
+            let exchange = if *queue == "aside" { "aside" } else { "out" };
+            let expected = spec.outputs().contains(&(exchange, line.stage, line.index));
+            let partly = spec.what == What::Unroutable;
+            if !expected || spec.end(facts.attempts).is_err() && !partly {
+                wrong.push(format!("unexpected: {line:?} in {queue}"));
+            }
+        }
+        for (place, ids) in &ids {
+            if facts.specs[&place.0].named && ids.len() > 1 {
+                wrong.push(format!("derived id: output {place:?} has {ids:?}"));
+            }
+        }
+        for (id, places) in &places {
+            if places.len() > 1 {
+                wrong.push(format!("derived id: {id} is of {places:?}"));
+            }
+        }
+        for ((queue, message_id, line), count) in &counts {
+            let spec = &facts.specs[&line.id];
+            let unknown = facts.unknown.get(*message_id).copied().unwrap_or(0);
+            // A run that was undone and brought back by the broker doesn't know what was out.
+            let undone = is_spoilt(facts, spec.key.as_deref()) || spec.what == What::Unroutable;
+            let runs = if spec.named && !undone { 1 } else { facts.deliveries[&line.id].len() };
+            if *count > runs + unknown {
+                let most = runs + unknown;
+                wrong.push(format!("doubled: {line:?} {count} times in {queue}, {most} at most"));
+            }
+        }
+        for ((queue, message_id, life), lines) in &bodies {
+            let spec = &facts.specs[&lines.first().unwrap().id];
+            if lines.len() > 1 && spec.named && !is_spoilt(facts, spec.key.as_deref()) {
+                wrong.push(format!("amended: {message_id} of life {life} in {queue}: {lines:?}"));
+            }
+        }
+    }
+
+    /// Keyed state is what the successes make it, each once, in order.
+    fn state(&self, facts: &Facts, wrong: &mut Vec<String>) {
+        let mut last: BTreeMap<(Place, usize), &Line> = BTreeMap::new();
+        for (queue, _, line) in &self.outputs {
+            if *queue != "mirror" {
+                last.insert(((line.id, line.stage, line.index), line.life), line);
+            }
+        }
+        let mut lists: BTreeMap<(&str, usize, usize), Vec<&Line>> = BTreeMap::new();
+        for ((_, life), line) in &last {
+            let spec = &facts.specs[&line.id];
+            if let (Some(key), true) = (&spec.key, spec.named) {
+                lists.entry((key, line.stage, *life)).or_default().push(line);
+            }
+        }
+        for ((key, stage, life), lines) in lists {
+            let spoilt = is_spoilt(facts, Some(key));
+            // What was undone can be the longest of a life that ended before it was amended.
+            if spoilt && life != facts.life {
+                continue;
+            }
+            let sound = |line: &&&Line| facts.specs[&line.id].end(facts.attempts).is_ok();
+            let whole = lines.iter().filter(sound).max_by_key(|line| line.list.len());
+            let Some(whole) = whole.map(|line| &line.list) else { continue };
+            let place = format!("key {key} at stage {stage} in life {life}");
+            for line in lines.iter().filter(sound) {
+                if !whole.starts_with(&line.list) || line.list.last() != Some(&line.id) {
+                    wrong.push(format!("state: {place}: {line:?} is no part of {whole:?}"));
+                }
+            }
+            let once: BTreeSet<u32> = whole.iter().copied().collect();
+            if once.len() != whole.len() {
+                wrong.push(format!("state: {place}: {whole:?} has one twice"));
+            }
+            for id in whole {
+                let spec = &facts.specs[id];
+                if let Err(code) = spec.end(facts.attempts) {
+                    wrong.push(format!("state: {place}: {whole:?} has {id}, dead of '{code}'"));
+                }
+            }
+            order(facts, whole, &place, wrong);
+        }
+    }
+}
+
+/// Messages of one priority that succeeded at once are in order of their publication.
+fn order(facts: &Facts, list: &[u32], place: &str, wrong: &mut Vec<String>) {
+    let mut last: BTreeMap<Option<u8>, u32> = BTreeMap::new();
+    for id in list {
+        let spec = &facts.specs[id];
+        if spec.copies > 1 || matches!(spec.what, What::Fail(..)) {
+            continue;
+        }
+        if let Some(before) = last.insert(spec.priority, *id)
+            && before > *id
+        {
+            wrong.push(format!("order: {place}: {list:?} has {id} after {before}"));
+        }
+    }
+}
+
+/// Whether results of that key may be undone after they are out: another of its messages is one
+/// whose outputs can't be published, which shows only when they are.
+fn is_spoilt(facts: &Facts, key: Option<&str>) -> bool {
+    let of_key = |spec: &&Spec| key.is_some() && spec.key.as_deref() == key;
+    facts.specs.values().filter(of_key).any(|spec| spec.what == What::Unroutable)
+}
