@@ -19,6 +19,7 @@ mod demo;
 mod docs;
 mod guests;
 mod pipeline;
+mod planted;
 mod publish;
 mod rabbit;
 mod service;

@@ -2,11 +2,13 @@
 //!
 //! `setup` makes a machine able to run everything: the wasm target, a RabbitMQ. `test` is `setup`
 //! and every test; `ci` is the whole gate; `brokers` runs what speaks to a broker on newer RabbitMQs;
-//! `chaos` breaks things for as long as it is told to.
+//! `chaos` breaks things for as long as it is told to;
+//! `schedules` and `planted` run random faults by the thousand, and see that they find bugs.
 
 mod brokers;
 mod chaos;
 mod rabbitmq;
+mod schedules;
 mod suite;
 
 use std::env;
@@ -22,7 +24,11 @@ cargo xtask ci             formatting, every test, clippy, rustdoc; with times
 cargo xtask chaos [--for 10m | --faults N] [--seed N] [--only FAULT,...]
                        breaks host, broker and network under load, and counts what became of it
 cargo xtask brokers [RELEASE...] [-- TESTS]
-                       tests on the RabbitMQs of later Debian releases (trixie, sid); as root";
+                       tests on the RabbitMQs of later Debian releases (trixie, sid); as root
+cargo xtask schedules [--seeds N | --seed N]
+                       random schedules of faults on the embedded broker: 10,000, or one
+cargo xtask planted [--seeds N] [NAME...]
+                       bugs planted into a copy of the host, for the schedules to find";
 
 /// What plugins are compiled for.
 const WASM: &str = "wasm32-wasip2";
@@ -35,6 +41,8 @@ fn main() -> ExitCode {
         Some(("ci", [])) => ci(),
         Some(("chaos", rest)) => setup().and_then(|()| chaos::run(rest)),
         Some(("brokers", rest)) => brokers::test(rest),
+        Some(("schedules", rest)) => schedules::run_seeds(rest),
+        Some(("planted", rest)) => schedules::planted(rest),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
