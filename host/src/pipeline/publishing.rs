@@ -149,7 +149,9 @@ impl Publishing {
             let mut trouble = None;
             for chunk in waiting.chunks(PUBLISH_GROUP_MESSAGES) {
                 let started = Instant::now();
-                let unready = self.unready(broker);
+                let mut watched = self.brokers[broker].ready.clone();
+                let unready =
+                    watched.as_mut().and_then(|ready| ready.borrow_and_update().clone().err());
                 let abandon = self.abandon.clone();
                 let sent = tokio::select! {
                     // First, so that nothing overtakes what was given up before it.
@@ -169,7 +171,7 @@ impl Publishing {
                         let bodies = || chunk.iter().map(|&at| &*items[at].message.body);
                         fault::point(Point::PostConfirm, bodies);
                         self.metrics.published(chunk.len(), started.elapsed());
-                        let unready = unready.or_else(|| self.unready(broker));
+                        let unready = unready.or_else(|| put_right(watched.as_ref()));
                         for (&at, outcome) in chunk.iter().zip(outcomes) {
                             // An exchange that is declared again has its bindings a moment later.
                             if let (Published::Unroutable, Some(why)) = (&outcome, &unready) {
@@ -205,11 +207,6 @@ impl Publishing {
         };
         let group: Vec<Outgoing> = which.iter().map(|&at| items[at].message.clone()).collect();
         Ok(publisher.publish(&group).await)
-    }
-
-    /// Why the broker may lack something now that it will have soon.
-    fn unready(&self, broker: usize) -> Option<String> {
-        self.brokers[broker].ready.as_ref().and_then(|ready| ready.borrow().clone().err())
     }
 
     /// Has somebody look whether all that should be there is.
@@ -259,6 +256,15 @@ impl Publishing {
             }
         }
     }
+}
+
+/// Why the broker may have lacked something since this was last looked at, however it is now.
+fn put_right(ready: Option<&watch::Receiver<Result<(), String>>>) -> Option<String> {
+    let ready = ready?;
+    // A supervisor that is gone puts nothing right.
+    let moved = ready.has_changed().unwrap_or(false);
+    let meanwhile = || "the broker was being put right meanwhile".to_owned();
+    moved.then(|| ready.borrow().clone().err().unwrap_or_else(meanwhile))
 }
 
 fn failure(code: &str, text: String) -> Failure {

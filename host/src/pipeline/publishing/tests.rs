@@ -17,6 +17,8 @@ type Group = Vec<String>;
 struct Scripted {
     answers: Mutex<VecDeque<Published>>,
     groups: Mutex<Vec<Group>>,
+    /// Put right while each group is under way.
+    ready: Option<watch::Sender<Result<(), String>>>,
 }
 
 struct Script(Arc<Scripted>);
@@ -63,6 +65,10 @@ impl Publisher for Script {
     async fn publish(&mut self, group: &[Outgoing]) -> Vec<Published> {
         let keys = group.iter().map(|message| message.routing_key.clone()).collect();
         self.0.groups.lock().unwrap().push(keys);
+        if let Some(ready) = &self.0.ready {
+            ready.send_replace(Err("looking".to_owned()));
+            ready.send_replace(Ok(()));
+        }
         let answer = self.0.answers.lock().unwrap().pop_front().unwrap_or(Published::Confirmed);
         vec![answer; group.len()]
     }
@@ -73,7 +79,7 @@ fn publishing(
     answers: Vec<Published>,
 ) -> (Publishing, Arc<Scripted>, mpsc::Receiver<()>, CancellationToken) {
     let scripted =
-        Arc::new(Scripted { answers: Mutex::new(answers.into()), groups: Mutex::default() });
+        Arc::new(Scripted { answers: Mutex::new(answers.into()), ..Scripted::default() });
     let (doubt, doubts) = mpsc::channel(1);
     let target = Target { broker: Arc::new(Script(Arc::clone(&scripted))), doubt, ready: None };
     let abandon = CancellationToken::new();
@@ -154,4 +160,17 @@ async fn nothing_is_published_after_it_was_given_up() {
     let fates = publishing.publish(&[output("a", Unroutable::Fail)]).await;
     assert_eq!(fates, [Fate::Abandoned]);
     assert!(seen.groups.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_unroutable_while_its_broker_was_put_right_is_published_again() {
+    let (sender, ready) = watch::channel(Ok(()));
+    let answers = Mutex::new([Published::Unroutable].into());
+    let scripted = Scripted { answers, ready: Some(sender), ..Scripted::default() };
+    let broker = Arc::new(Script(Arc::new(scripted)));
+    let target = Target { broker, doubt: mpsc::channel(1).0, ready: Some(ready) };
+    let metrics = Telemetry::new().pipeline("p");
+    let mut publishing = Publishing::new(Arc::new([target]), metrics, CancellationToken::new());
+    let fates = publishing.publish(&[output("a", Unroutable::Fail)]).await;
+    assert_eq!(fates, [Fate::Safe], "it was ready before, and after, but not all the time");
 }
