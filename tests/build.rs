@@ -8,11 +8,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Every crate under `guests/`, and the constant that it becomes.
-const GUESTS: [(&str, &str, &str); 5] = [
+const GUESTS: [(&str, &str, &str); 6] = [
     ("courier", "COURIER", "A plugin that hands messages on, or does what they say."),
     ("files", "FILES", "A plugin that opens a file."),
     ("hostile", "HOSTILE", "A plugin that misbehaves as its messages tell it to."),
     ("ledger", "LEDGER", "A plugin that counts per key and does what its messages tell it to."),
+    (
+        "net-meter",
+        "NET_METER",
+        "A plugin that accepts negative energy, which its predecessor didn't.",
+    ),
     ("other-world", "OTHER_WORLD", "A component that is no plugin."),
 ];
 

@@ -191,6 +191,10 @@ pub const DLQ_WINDOWS_MAX: usize = 256;
 pub const DLQ_LOCKED_WAIT: Duration = Duration::from_secs(15);
 /// How often it asks meanwhile.
 pub const DLQ_LOCKED_POLL: Duration = Duration::from_millis(250);
+/// Between two looks at a queue's length, until it grows no more.
+pub const DLQ_LENGTH_LOOK: Duration = Duration::from_millis(100);
+/// Looks at a queue's length, at most: under traffic it may grow for ever.
+pub const DLQ_LENGTH_LOOKS: u32 = 20;
 /// After so long without a letter `dlq` asks the broker whether there are more.
 pub const DLQ_SILENCE: Duration = Duration::from_millis(500);
 /// Silences in a row, though the broker counts letters, after which `dlq` gives up.
@@ -204,7 +208,7 @@ pub const DLQ_GROUP_BYTES: usize = 8 * MIB;
 /// Times that `dlq replay` repeats what the broker refused for now, with a pause that doubles.
 pub const DLQ_PUBLISH_TRIES: u32 = 6;
 /// Letters that `dlq replay --dry-run` lists one by one.
-pub const DLQ_ROWS: usize = 50;
+pub const DLQ_ROWS: usize = 20;
 /// Bytes of a body that `dlq show` prints, unless told otherwise.
 pub const DLQ_BODY_BYTES: usize = 4096;
 /// Bytes of a patch file.

@@ -7,6 +7,7 @@ mod brokers;
 mod crashes;
 mod exchanges;
 mod hostile;
+mod letters;
 mod priorities;
 pub(crate) mod process;
 mod properties;

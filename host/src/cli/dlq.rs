@@ -57,7 +57,7 @@ enum Verb {
     Export(export::Args),
 }
 
-/// What every verb ends with that touches queues.
+/// What a verb that touches letters ends with.
 const EXITS: &str = "\
 Ends with 0 when all that was meant is done, 1 when something failed, 4 when letters that were meant \
 were left (the reasons are told), 75 when somebody else reads the queue, 78 when the config is wrong, \

@@ -15,8 +15,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Trouble;
 use crate::broker::{Broker, BrokerError, ConsumeRequest, Consumer, Delivery, Receipt, Settlement};
 use crate::limits::{
-    DLQ_LOCKED_POLL, DLQ_LOCKED_WAIT, DLQ_SILENCE, DLQ_SILENCES_MAX, DLQ_WINDOW_BYTES,
-    DLQ_WINDOW_MAX, DLQ_WINDOW_MIN, DLQ_WINDOWS_MAX,
+    DLQ_LENGTH_LOOK, DLQ_LENGTH_LOOKS, DLQ_LOCKED_POLL, DLQ_LOCKED_WAIT, DLQ_SILENCE,
+    DLQ_SILENCES_MAX, DLQ_WINDOW_BYTES, DLQ_WINDOW_MAX, DLQ_WINDOW_MIN, DLQ_WINDOWS_MAX,
 };
 
 /// A queue on its way from its first message to the last that it had at the start.
@@ -63,7 +63,7 @@ impl Browse {
     /// # Errors
     /// When the queue isn't there, can't be read, or stays somebody else's.
     pub async fn open(broker: &Arc<dyn Broker>, queue: &str) -> Result<Self, Trouble> {
-        let total = broker.depth(queue).await?.messages;
+        let total = length(broker, queue).await?;
         let consumer = consume(broker, queue, DLQ_WINDOW_MIN).await?;
         let size = usize::from(DLQ_WINDOW_MIN);
         Ok(Self {
@@ -185,6 +185,21 @@ fn window_size(seen: u64, bytes: u64) -> u16 {
     let fitting = DLQ_WINDOW_BYTES as u64 / average;
     let bounded = fitting.clamp(DLQ_WINDOW_MIN.into(), DLQ_WINDOW_MAX.into());
     u16::try_from(bounded).unwrap_or(DLQ_WINDOW_MAX)
+}
+
+/// How long a queue is. What a reader has just given back, or a dead one lost, isn't counted at once:
+/// the broker answers questions before it puts messages back. So it is asked until it grows no more.
+async fn length(broker: &Arc<dyn Broker>, queue: &str) -> Result<u32, Trouble> {
+    let mut most = broker.depth(queue).await?.messages;
+    for _ in 0..DLQ_LENGTH_LOOKS {
+        sleep(DLQ_LENGTH_LOOK).await;
+        let now = broker.depth(queue).await?.messages;
+        if now <= most {
+            break;
+        }
+        most = now;
+    }
+    Ok(most)
 }
 
 async fn consume(

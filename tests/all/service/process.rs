@@ -136,6 +136,23 @@ impl Site {
         sluicegate(&words)
     }
 
+    /// What the binary says to those words about this config.
+    pub(crate) fn about(&self, words: &[&str]) -> Output {
+        self.command(words).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// The same, as a process that is still running.
+    pub(crate) fn running(&self, words: &[&str]) -> Child {
+        let nowhere = || Stdio::null();
+        self.command(words).stdin(nowhere()).stdout(nowhere()).stderr(nowhere()).spawn().unwrap()
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(BINARY);
+        command.args(words).arg("--config").arg(self.path("sluicegate.toml"));
+        command
+    }
+
     /// Starts a host that must end by itself; its exit code and all that it said.
     pub(crate) fn refused(&self) -> (i32, String) {
         let mut host = self.start();

@@ -4,10 +4,9 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use super::Desk;
-use super::ls::short;
+use super::ls::{ago, short};
 use super::options::{Common, Which};
 use super::table::{Look, Screen, Table, grouped};
-use crate::deadletter::filter::age;
 use crate::deadletter::group::{Group, groups};
 use crate::deadletter::now_s;
 
@@ -73,12 +72,12 @@ fn print(groups: &[Group], out: &mut dyn Write) -> anyhow::Result<()> {
     ];
     let mut table = Table::new(&head);
     for group in groups {
-        let ago = |at: u64| age(now.saturating_sub(at));
+        let since = |at: u64| ago(now, at);
         table.row([
             (&grouped(group.count as u64), Look::Strong),
             (&group.fingerprint, Look::Faint),
-            (&ago(group.first_seen), Look::Plain),
-            (&ago(group.last_seen), Look::Plain),
+            (&since(group.first_seen), Look::Plain),
+            (&since(group.last_seen), Look::Plain),
             (&group.pipeline, Look::Plain),
             (&group.class, Look::Plain),
             (&group.code, Look::Bad),

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::options::{Common, Which};
 use super::table::{Look, Screen, Table, grouped};
-use super::{Desk, EXITS, agree_to_cost};
+use super::{Desk, agree_to_cost};
 use crate::cli::exit;
 use crate::deadletter::check::{self, Check};
 use crate::deadletter::filter::age;
@@ -59,7 +59,6 @@ pub(super) const ID_CHARS: usize = 12;
 
 /// Runs the verb.
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let _documented_there = EXITS;
     let filter = args.which.filter(&args.ids, &args.plugin)?;
     let desk = Desk::open(&args.common).await?;
     if args.check && !agree_to_cost(desk.letters()?, args.yes)? {
@@ -81,7 +80,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             writeln!(out, "{}", serde_json::to_string(entry)?)?;
         }
     } else {
-        print(shown, args.all, &mut out)?;
+        print(shown, &mut out)?;
         notes(&ledger, shown.len(), found.len());
     }
     if args.check {
@@ -97,12 +96,17 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
+/// How long ago that second was; `-` where it isn't known.
+pub(super) fn ago(now: u64, at: u64) -> String {
+    if at == 0 { "-".to_owned() } else { age(now.saturating_sub(at)) }
+}
+
 /// The characters of an id that are shown.
 pub(super) fn short(id: &str) -> &str {
     &id[..id.floor_char_boundary(ID_CHARS)]
 }
 
-fn print(entries: &[&Entry], with_state: bool, out: &mut dyn Write) -> anyhow::Result<()> {
+fn print(entries: &[&Entry], out: &mut dyn Write) -> anyhow::Result<()> {
     if entries.is_empty() {
         writeln!(out, "no failures")?;
         return Ok(());
@@ -114,10 +118,10 @@ fn print(entries: &[&Entry], with_state: bool, out: &mut dyn Write) -> anyhow::R
     let mut table = Table::new(&head);
     for entry in entries {
         let report = &entry.report;
-        let (state, look) = state(entry, with_state);
+        let (state, look) = state(entry);
         table.row([
             (short(&report.id), Look::Strong),
-            (&age(now.saturating_sub(report.failed_at)), Look::Plain),
+            (&ago(now, report.failed_at), Look::Plain),
             (&report.class, Look::Plain),
             (&report.code, Look::Bad),
             (report.plugin.as_deref().unwrap_or("-"), Look::Plain),
@@ -132,7 +136,7 @@ fn print(entries: &[&Entry], with_state: bool, out: &mut dyn Write) -> anyhow::R
     Ok(())
 }
 
-fn state(entry: &Entry, _with_resolved: bool) -> (String, Look) {
+fn state(entry: &Entry) -> (String, Look) {
     match (&entry.resolution, entry.report.replay_count) {
         (Some(fate), _) => (fate.what.clone(), Look::Good),
         (None, 0) => ("open".to_owned(), Look::Plain),
@@ -183,7 +187,7 @@ fn tell(check: &Check, as_json: bool, most: usize) -> anyhow::Result<()> {
             table.row([
                 (what, Look::Bad),
                 (&id(report), Look::Strong),
-                (&age(now.saturating_sub(report.failed_at)), Look::Plain),
+                (&ago(now, report.failed_at), Look::Plain),
                 (&report.class, Look::Plain),
                 (&report.code, Look::Plain),
                 (&report.queue, Look::Plain),

@@ -10,7 +10,7 @@ use anyhow::{anyhow, bail};
 use super::ls::short;
 use super::options::{Common, Which, pass};
 use super::table::{Look, Screen, Table, grouped};
-use super::{Desk, EXITS, agree_to_cost, interruptible, trial, watch};
+use super::{Desk, agree_to_cost, interruptible, trial, watch};
 use crate::cli::{exit, publish};
 use crate::config::DeadLetter;
 use crate::deadletter::patch::Patch;
@@ -78,7 +78,6 @@ after Ctrl-C: the group in hand is finished, the rest is where it was. Run again
 
 /// Runs the verb.
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let _the_same_for_all = EXITS;
     let (files, plugins): (Vec<&String>, Vec<&String>) =
         args.plugin.iter().partition(|word| trial::is_file(word));
     let plugins: Vec<String> = plugins.into_iter().cloned().collect();
