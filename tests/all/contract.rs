@@ -28,6 +28,7 @@ macro_rules! contract_suite {
             cancelling_releases_what_was_not_handed_out,
             closing_writes_every_acknowledgement,
             what_a_closed_consumer_held_comes_again,
+            what_is_left_comes_back_in_its_place_when_its_channel_closes,
             consumers_of_one_queue_share_its_messages,
             a_single_active_consumer_leaves_the_next_one_waiting,
             an_exclusive_consumer_is_alone,

@@ -139,6 +139,18 @@ pub(crate) async fn what_a_closed_consumer_held_comes_again(world: &World) {
     held.receipt.settle(Settlement::Ack);
 }
 
+pub(crate) async fn what_is_left_comes_back_in_its_place_when_its_channel_closes(world: &World) {
+    let queue = world.queue("q", &[]).await;
+    fill(world, &queue, &["a", "b", "c", "d"]).await;
+    let mut consumer = world.consume(&queue, 3).await;
+    next(&mut consumer).await.receipt.leave();
+    next(&mut consumer).await.receipt.settle(Settlement::Ack);
+    next(&mut consumer).await.receipt.leave();
+    within(consumer.close()).await.expect("it closes");
+    assert_eq!(world.drain(&queue, 3).await, ["a", "c", "d"]);
+    assert_eq!(world.broker.link().receipts_dropped, 0);
+}
+
 pub(crate) async fn consumers_of_one_queue_share_its_messages(world: &World) {
     let queue = world.queue("q", &[]).await;
     let mut consumers = [world.consume(&queue, 1).await, world.consume(&queue, 1).await];
