@@ -135,6 +135,11 @@ impl Page {
         let _ = writeln!(self.text, "{gap}{title}");
     }
 
+    fn title(&mut self, title: &str) {
+        let title = self.screen.paint(title, Look::Bad);
+        let _ = writeln!(self.text, "{title}");
+    }
+
     fn field(&mut self, name: &str, value: &str) {
         let name = self.screen.paint(&format!("{name:<14}"), Look::Faint);
         let _ = writeln!(self.text, "  {name}  {}", printable(value));
@@ -194,8 +199,7 @@ fn page(
 
 fn failure(page: &mut Page, report: &Report) {
     let title = format!("{}: {}", report.class, report.code);
-    let title = page.screen.paint(&printable(&title), Look::Bad);
-    page.section(&title);
+    page.title(&printable(&title));
     page.lines(&report.text);
     if !report.backtrace.is_empty() {
         page.section("Backtrace");

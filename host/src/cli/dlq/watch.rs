@@ -45,7 +45,8 @@ pub(super) async fn over<T>(
             end = &mut pass => break end,
             now = look.tick() => {
                 let line = line(progress, doing, started.elapsed());
-                bar.set_length(progress.total.load(Ordering::Relaxed));
+                // Before the queues' lengths are known there is nothing to be through with.
+                bar.set_length(progress.total.load(Ordering::Relaxed).max(1));
                 bar.set_position(progress.seen.load(Ordering::Relaxed));
                 if plain && !quiet && now >= next_line {
                     eprintln!("{line}");
@@ -108,7 +109,7 @@ pub(super) fn sum_up(
 pub(super) fn told(summary: &Summary, doing: &str, time: Duration) -> String {
     let stopped = if summary.interrupted { "interrupted: " } else { "" };
     let mut text = format!(
-        "{stopped}{doing} {} of {} letters that were meant, of {} read, in {:.1} s, {}/s\n",
+        "{stopped}{doing} {} of {} matching letters ({} read) in {:.1} s, {}/s\n",
         grouped(summary.done),
         grouped(summary.matched),
         grouped(summary.seen),

@@ -1,5 +1,7 @@
 //! What each verb says and does, on a real broker.
 
+use std::process::{Child, Command};
+
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::Value;
 
@@ -24,6 +26,12 @@ async fn site_with_letters(what: &str, dead_letter: &str, count: usize) -> (Stri
     traffic.await_at_least(&format!("{name}.dead"), u32::try_from(count).unwrap()).await;
     host.stop();
     (name, site, traffic)
+}
+
+/// What Ctrl-C sends.
+fn interrupt(child: &Child) {
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", "INT", &id]).status().unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,6 +151,22 @@ async fn a_letter_is_replayed_so_often_and_no_more_and_to_where_somebody_says() 
     assert_eq!(headers.get("region"), Some(&AMQPValue::LongString("north".into())));
     assert!(!headers.contains_key("x-death"));
     assert_eq!(traffic.await_at_least(&dead, 0).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_ends_a_replay_in_order_and_running_it_again_goes_on() {
+    let (name, site, traffic) = site_with_letters("interrupted", "", 40).await;
+    let work = format!("{name}.in");
+    let mut child = site.running(&["dlq", "replay", "--all", "--rate", "10/s"]);
+    traffic.await_at_least(&work, 5).await;
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let sent = traffic.raw.depth(&work).await;
+    // None was sent and left, or left out.
+    assert_eq!(traffic.await_at_least(&format!("{name}.dead"), 40 - sent).await, 40 - sent);
+    let summary = lines(&site.about(&["dlq", "replay", "--all", "--json"]), 0).remove(0);
+    assert_eq!(summary["done"].as_u64(), Some(u64::from(40 - sent)), "{summary}");
+    assert_eq!(traffic.await_at_least(&work, 40).await, 40);
 }
 
 #[tokio::test(flavor = "multi_thread")]
