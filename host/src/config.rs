@@ -11,6 +11,7 @@ mod exchange;
 mod file;
 mod locator;
 mod notes;
+mod notify;
 mod objects;
 mod pipeline;
 mod plugin;
@@ -22,6 +23,7 @@ mod section;
 mod service;
 #[cfg(test)]
 mod tests;
+mod told;
 mod work;
 
 pub use file::{load, parse, read};
@@ -32,6 +34,7 @@ pub use objects::{
 };
 pub use problem::{Problem, Severity, Warning, render_all};
 pub use scalar::duration;
+pub use told::{About, Notify, NotifyExchange, Secret, Webhook, WebhookFormat};
 pub use work::{
     BatchLimits, IdSource, IdWindow, KeySource, Output, Pipeline, Plugin, PluginLimits,
     PluginSource, Retry, RetryOrder, Stage, Unroutable, When,
@@ -58,6 +61,8 @@ pub struct Config {
     pub pipelines: Vec<Pipeline>,
     /// Where failure reports go.
     pub failures: Failures,
+    /// Who is told of what, in the order of the file.
+    pub notify: Vec<Notify>,
     /// The process itself.
     pub service: Service,
 }

@@ -16,12 +16,14 @@
 //! | [`broker`], [`plugin`], [`builtin`] | RabbitMQ and the embedded broker behind one trait; components compiled, sandboxed, called; those that this binary carries |
 //! | [`topology`] | what a config needs on its brokers |
 //! | [`pipeline`] | a queue's life: intake, shard, judge, publish, settle |
+//! | [`alert`] | who is told of failures and conditions |
 //! | [`admin`] | HTTP, metrics, control socket |
 //! | [`service`] | the only wiring |
 //! | [`deadletter`], [`publish`], [`simulate`] | dead letters explained, replayed, exported; files to an exchange; a simulated fleet for the demo |
 //! | [`cli`] | one verb a file |
 
 pub mod admin;
+pub mod alert;
 pub mod broker;
 pub mod builtin;
 pub mod cli;

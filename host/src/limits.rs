@@ -235,6 +235,35 @@ pub const FAILURE_LOG_LINES_PER_S: u32 = 10;
 /// Notices that wait for whoever tells people; more are lost and counted.
 pub const NOTICES_MAX: usize = 1024;
 
+/// Failures of one cause that a notification rule may wait for.
+pub const NOTIFY_AT_LEAST_MAX: u32 = 1000;
+/// The time in which a rule's `at_least` failures must come.
+pub const NOTIFY_WITHIN: Duration = Duration::from_secs(300);
+/// How long a condition stands before it is told.
+pub const NOTIFY_AFTER: Duration = Duration::from_secs(10);
+/// Between two tellings of one cause or condition by one rule.
+pub const NOTIFY_COOL_DOWN: Duration = Duration::from_secs(1800);
+/// Failures of one cause are over when there was none for so long.
+pub const NOTIFY_RESOLVE_AFTER: Duration = Duration::from_secs(900);
+/// Tellings of one rule within a minute; what is past it waits, and is told together.
+pub const NOTIFY_PER_MINUTE: u32 = 30;
+/// Most tellings within a minute that a config may allow.
+pub const NOTIFY_PER_MINUTE_MAX: u32 = 6000;
+/// Causes and conditions that one rule tells apart; further causes are told as one.
+pub const NOTIFY_GROUPS: usize = 1000;
+/// How often rules look whether something is to be told.
+pub const NOTIFY_TICK: Duration = Duration::from_secs(1);
+/// Tellings that wait for one receiver; more are dropped and counted.
+pub const NOTIFY_WAITING: usize = 256;
+/// Time for one answer of a webhook.
+pub const NOTIFY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one telling is tried before it is dropped.
+pub const NOTIFY_TRY_FOR: Duration = Duration::from_secs(900);
+/// Lines logged per second about one rule's receiver.
+pub const NOTIFY_LOG_LINES_PER_S: u32 = 1;
+/// How often conditions are looked at.
+pub const CONDITION_LOOK: Duration = Duration::from_secs(1);
+
 /// Connections to the HTTP port; further ones wait.
 pub const HTTP_CONNECTIONS: usize = 64;
 /// A connection to the HTTP port ends after this, used or not.

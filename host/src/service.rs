@@ -5,6 +5,7 @@
 //! a supervisor (`service/supervisor`) that connects, declares what the config needs and does so again
 //! when a pipeline doubts that it is still there; meanwhile the host says that it isn't ready.
 
+mod conditions;
 mod plugins;
 mod supervisor;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::plugins::load as load_plugins;
 use self::supervisor::Supervisor;
 use crate::admin::{self, Command};
+use crate::alert::Alerts;
 use crate::broker::{self, Broker};
 use crate::config::Config;
 use crate::limits::{LIVE_PING, LIVE_SILENCE};
@@ -82,6 +84,9 @@ impl Service {
         telemetry: Telemetry,
         brokers: BTreeMap<String, Arc<dyn Broker>>,
     ) -> anyhow::Result<Self> {
+        // Before anything can happen that somebody is to be told of.
+        let alerts =
+            (!config.notify.is_empty()).then(|| Alerts::new(&config.notify, &brokers, &telemetry));
         let engine = Engine::new(EngineOptions { cache_dir: config.service.cache_dir.clone() })?;
         let plugins = plugins::load_all(engine, &config).await?;
         let plans = topology::plan(&config);
@@ -95,13 +100,7 @@ impl Service {
                 Supervisor::new(name, Arc::clone(broker), &config, plan, &telemetry);
             supervised.insert(name.clone(), state);
             readiness.insert(name.clone(), ready);
-            let stop = stopping.clone();
-            tasks.push(tokio::spawn(async move {
-                tokio::select! {
-                    () = supervisor.run() => {}
-                    () = stop.cancelled() => {}
-                }
-            }));
+            tasks.push(until(stopping.clone(), supervisor.run()));
         }
         let pipelines = Pipelines::start(&Setup {
             config: &config,
@@ -124,6 +123,10 @@ impl Service {
             drain: CancellationToken::new(),
         });
         tasks.push(tokio::spawn(listen_for_life(Arc::clone(&inner), stopping.clone())));
+        tasks.push(tokio::spawn(conditions::watch(Arc::clone(&inner), stopping.clone())));
+        if let Some(alerts) = alerts {
+            tasks.push(until(stopping.clone(), alerts.run()));
+        }
         Ok(Self { inner, tasks, stopping })
     }
 
@@ -188,6 +191,19 @@ impl Service {
         }
         Stopped { forced: !finished }
     }
+}
+
+/// Runs it until the host stops.
+fn until(
+    stopping: CancellationToken,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        tokio::select! {
+            () = task => {}
+            () = stopping.cancelled() => {}
+        }
+    })
 }
 
 /// Asks the shards for signs of life until the host stops.

@@ -13,6 +13,7 @@ mod families;
 mod histogram;
 pub mod logging;
 mod notices;
+mod notify;
 mod pipeline;
 mod process;
 mod snapshot;
@@ -30,6 +31,7 @@ use tokio::sync::mpsc;
 
 pub use self::broker::{BrokerMetrics, BrokerSnapshot};
 pub use self::failures::Failed;
+pub use self::notify::NotifyMetrics;
 pub use self::pipeline::{Outcome, PipelineMetrics};
 pub use self::snapshot::{PipelineSnapshot, PluginSnapshot};
 
@@ -87,6 +89,12 @@ impl Telemetry {
             .entry(name.to_owned())
             .or_insert_with(|| BrokerMetrics::new(name, &self.0.families))
             .clone()
+    }
+
+    /// The metrics of a notification rule's way to one of its receivers.
+    #[must_use]
+    pub fn notify(&self, rule: &str, receiver: &'static str) -> NotifyMetrics {
+        NotifyMetrics::new(rule, receiver, &self.0.families)
     }
 
     /// What people may have to be told of, from now on; whoever listened before hears no more. Notices

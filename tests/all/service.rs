@@ -3,6 +3,7 @@
 //! Each test has objects of its own names, or a node of its own, and looks at both ends from outside:
 //! plain lapin on the broker, HTTP and the control socket on the host.
 
+mod alerts;
 mod brokers;
 mod crashes;
 mod exchanges;

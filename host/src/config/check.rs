@@ -1,6 +1,7 @@
 //! What a config means as a whole: references, what a broker would refuse, what would lose messages.
 
 mod dead_letter;
+mod notify;
 mod pipeline;
 mod queue;
 
@@ -24,6 +25,8 @@ pub(super) struct Origins {
     pub(super) plugins: Vec<(String, String)>,
     /// Of pipelines.
     pub(super) pipelines: Vec<String>,
+    /// Of notification rules.
+    pub(super) notify: Vec<String>,
 }
 
 /// A config with the places that it came from, and where to note what is wrong.
@@ -42,6 +45,7 @@ pub(super) fn check(config: &Config, origins: &Origins, notes: &Notes) {
     check.dead_letters();
     check.queues();
     check.pipelines();
+    check.notify();
 }
 
 // === impl Check ===

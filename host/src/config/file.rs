@@ -13,7 +13,8 @@ use super::problem::{Problem, Severity, Warning};
 use super::queue::{Catcher, QueueRead};
 use super::section::Section;
 use super::{
-    Config, Exchange, ExchangeKind, Queue, broker, exchange, pipeline, plugin, queue, service,
+    Config, Exchange, ExchangeKind, Notify, Queue, broker, exchange, notify, pipeline, plugin,
+    queue, service,
 };
 use crate::limits;
 
@@ -155,10 +156,23 @@ fn read_root(root: Section<'_>) -> (Config, Origins) {
             origins.pipelines.push(path);
         }
     }
+    let notify = read_rules(&root, usual, &mut origins);
     let failures = service::read_failures(root.section("failures"));
     let service = service::read(root.section("service"));
     root.finish();
-    (Config { brokers, exchanges, queues, plugins, pipelines, failures, service }, origins)
+    (Config { brokers, exchanges, queues, plugins, pipelines, failures, notify, service }, origins)
+}
+
+fn read_rules(root: &Section<'_>, usual: Option<&str>, origins: &mut Origins) -> Vec<Notify> {
+    let mut rules = Vec::new();
+    for section in root.sections("notify") {
+        let path = section.path.clone();
+        if let Some(rule) = notify::read(section, usual) {
+            rules.push(rule);
+            origins.notify.push(path);
+        }
+    }
+    rules
 }
 
 /// A pipeline is where its queue is, and an output where its pipeline is, unless they say otherwise.

@@ -1,10 +1,11 @@
 //! Keeps secrets out of what is shown of a config: lines, messages, logs.
 
 /// Words in a key that make its value a secret.
-const SECRET_WORDS: [&str; 5] = ["password", "passphrase", "secret", "token", "credential"];
+const SECRET_WORDS: [&str; 6] =
+    ["password", "passphrase", "secret", "token", "credential", "authorization"];
 
-/// Of these, the one whose value may be a table that says where the secret is.
-const PLACE_WORD: &str = "credential";
+/// Of these, those whose value may be a table that says where the secret is.
+const PLACE_WORDS: [&str; 2] = ["credential", "authorization"];
 
 /// The line with passwords in URLs, and the values of keys that sound like secrets, masked.
 /// Every character that is masked becomes one `•`, so that columns stay where they are.
@@ -43,7 +44,7 @@ fn mask_user_info(line: &mut [char]) {
 fn mask_assignments(line: &mut [char]) {
     let lower: Vec<char> = line.iter().map(char::to_ascii_lowercase).collect();
     for word in SECRET_WORDS {
-        let names_place = word == PLACE_WORD;
+        let names_place = PLACE_WORDS.contains(&word);
         let word: Vec<char> = word.chars().collect();
         let mut from = 0;
         while let Some(at) = find(&lower, from, &word) {

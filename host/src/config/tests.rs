@@ -217,7 +217,8 @@ fn reference() -> Vec<(String, String)> {
 fn the_reference_has_every_key_and_no_other() {
     let everything = include_str!("../../../tests/golden/config/everything.toml");
     let (_, _, known) = file::parse_with_keys(everything, Path::new("everything.toml"));
-    let sections = ["broker", "exchange", "queue", "plugin", "pipeline", "failures", "service"];
+    let sections =
+        ["broker", "exchange", "queue", "plugin", "pipeline", "failures", "notify", "service"];
     let known: Vec<&str> =
         known.iter().map(String::as_str).filter(|key| !sections.contains(key)).collect();
     let mut documented: Vec<String> = reference().into_iter().map(|(key, _)| key).collect();
@@ -241,6 +242,10 @@ const SMALL: &str = r#"
     stages = ["p"]
     key = { header = "k" }
     outputs.o = { exchange = "e" }
+    [[notify]]
+    name = "n"
+    exchange = "e"
+    webhook = "https://h"
 "#;
 
 #[test]

@@ -37,12 +37,19 @@ pub(super) struct Families {
     pub(super) state_keys: Family<Labels, Gauge>,
     pub(super) state_bytes: Family<Labels, Gauge>,
     pub(super) paused: Family<Labels, Gauge>,
-    pub(super) conditions: Family<Labels, Gauge>,
-    pub(super) notices_lost: Counter,
+    pub(super) told: ToldFamilies,
     pub(super) broker_connected: Family<Labels, Gauge>,
     pub(super) broker_blocked: Family<Labels, Gauge>,
     pub(super) broker_reconnects: Family<Labels, Counter>,
     pub(super) broker_receipts_dropped: Family<Labels, Counter>,
+}
+
+/// What is the matter, and who is told.
+#[derive(Debug)]
+pub(super) struct ToldFamilies {
+    pub(super) conditions: Family<Labels, Gauge>,
+    pub(super) notices_lost: Counter,
+    pub(super) notifications: Family<Labels, Counter>,
 }
 
 // === impl Families ===
@@ -99,12 +106,7 @@ impl Families {
             state_keys: add(r, "state_keys", "Keys that have state"),
             state_bytes: bytes(r, "state", "State of all keys"),
             paused: add(r, "pipeline_paused", "1 while the pipeline takes no deliveries"),
-            conditions: add(r, "condition", "1 while something is the matter, by what with what"),
-            notices_lost: add(
-                r,
-                "notices_lost",
-                "Failures and conditions that came faster than notifications could take them",
-            ),
+            told: ToldFamilies::register(r),
             broker_connected: add(r, "broker_connected", "1 while the broker is connected"),
             broker_blocked: add(
                 r,
@@ -116,6 +118,26 @@ impl Families {
                 r,
                 "broker_receipts_dropped",
                 "Deliveries of this broker released because nothing settled them: a bug",
+            ),
+        }
+    }
+}
+
+// === impl ToldFamilies ===
+
+impl ToldFamilies {
+    fn register(r: &mut Registry) -> Self {
+        Self {
+            conditions: add(r, "condition", "1 while something is the matter, by what with what"),
+            notifications: add(
+                r,
+                "notifications",
+                "Attempts to tell a receiver, by how they ended",
+            ),
+            notices_lost: add(
+                r,
+                "notices_lost",
+                "Failures and conditions that came faster than notifications could take them",
             ),
         }
     }

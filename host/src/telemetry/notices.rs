@@ -30,9 +30,9 @@ impl Notices {
     pub(super) fn new(families: &Families) -> Self {
         Self {
             listener: Mutex::default(),
-            lost: families.notices_lost.clone(),
+            lost: families.told.notices_lost.clone(),
             now: Mutex::default(),
-            gauges: families.conditions.clone(),
+            gauges: families.told.conditions.clone(),
         }
     }
 

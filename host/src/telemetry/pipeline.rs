@@ -294,6 +294,12 @@ impl PipelineMetrics {
         }
     }
 
+    /// Why the pipeline takes no deliveries; `None` while it does.
+    #[must_use]
+    pub fn paused_why(&self) -> Option<String> {
+        self.0.paused_why.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The figures now.
     #[must_use]
     pub fn snapshot(&self) -> PipelineSnapshot {
@@ -328,7 +334,7 @@ impl PipelineMetrics {
             reports_unsent: it.reports_unsent.get(),
             state_keys: it.state_keys.get(),
             state_bytes: it.state_bytes.get(),
-            paused: it.paused_why.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            paused: self.paused_why(),
             latency_p50_s: it.latency.quantile_s(0.5),
             latency_p99_s: it.latency.quantile_s(0.99),
         }

@@ -70,6 +70,11 @@ struct Needs {
 impl Needs {
     /// To consume and publish, whoever declared.
     fn running(&mut self, config: &Config, broker: &str) {
+        for told in config.notify.iter().filter_map(|rule| rule.exchange.as_ref()) {
+            if told.broker == broker {
+                self.write.insert(exchange(&told.name));
+            }
+        }
         for pipeline in &config.pipelines {
             let here = |output: &&crate::config::Output| output.broker == broker;
             let outputs = pipeline.outputs.values().filter(here);

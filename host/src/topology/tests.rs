@@ -28,6 +28,7 @@ fn empty() -> Config {
             max_length: 1000,
             ttl: Duration::from_secs(60),
         },
+        notify: Vec::new(),
         service: Service {
             http: None,
             socket: None,
