@@ -184,7 +184,7 @@ impl Trial {
             }
             Fault::MemoryAlarm => {
                 self.node.ctl(&["set_vm_memory_high_watermark", "absolute", "1"]);
-                self.wait_up_to(3000);
+                self.wait_about(3000);
                 self.node.ctl(&["set_vm_memory_high_watermark", "0.8"]);
             }
             Fault::QueueDeleted => self.delete_queue(),
@@ -199,7 +199,9 @@ impl Trial {
             Fault::PermissionRevoked => {
                 let writes_nothing = ["set_permissions", USER, ".*", "^$", ".*"];
                 self.node.ctl(&writes_nothing);
-                self.wait_up_to(5000);
+                // A channel remembers what it was allowed before.
+                self.proxy.strike(Which::All, Break::Cut);
+                self.wait_about(5000);
                 self.node.ctl(&["set_permissions", USER, ".*", ".*", ".*"]);
             }
             Fault::ConnectionsClosed => {
@@ -236,7 +238,7 @@ impl Trial {
         };
         let (most_ms, weather) = lasting;
         self.proxy.set(weather);
-        self.wait_up_to(most_ms);
+        self.wait_about(most_ms);
         self.proxy.set(Weather::default());
     }
 
@@ -269,7 +271,7 @@ impl Trial {
             trial.host().try_get("/ready").is_some_and(|(status, _)| status != 200)
         };
         self.until(FILLING, refused);
-        self.wait_up_to(2000);
+        self.wait_about(2000);
         self.doing.send_replace(Doing::default());
     }
 

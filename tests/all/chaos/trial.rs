@@ -18,8 +18,8 @@ use super::counts::{Counts, Recoveries};
 use super::ends::{Books, Doing, ticks};
 use super::faults::{Doubles, Fault};
 use super::plan::{Ends, Plan};
-use super::proxy::Proxy;
-use super::workload::config;
+use super::proxy::{Proxy, Weather};
+use super::workload::{PIPELINES, config};
 use crate::rabbit::RabbitNode;
 use crate::service::process::{Host, Site};
 
@@ -31,6 +31,8 @@ const RECOVERY_MAX: Duration = Duration::from_secs(180);
 const LOOK: Duration = Duration::from_millis(25);
 /// Between looks that cost the broker something.
 const SLOW_LOOK: Duration = Duration::from_secs(1);
+/// Looks at empty queues after which nothing more will come.
+const EMPTY_LOOKS: usize = 15;
 /// Peace between two faults, at most.
 const PEACE_MS: u64 = 800;
 /// Hosts whose logs are kept.
@@ -146,7 +148,14 @@ impl Trial {
         if doubles {
             self.books.oracle().disturbed();
         }
+        // Now and then it strikes while the network is slow, so that more is under way.
+        if self.random.u8(..4) == 0 {
+            let delay = Duration::from_millis(self.random.u64(5..200));
+            self.proxy.set(Weather { delay, ..Weather::default() });
+            self.wait_up_to(PEACE_MS);
+        }
         self.inflict(fault);
+        self.proxy.set(Weather::default());
         if fault.doubles() == Doubles::AtOnce {
             self.books.oracle().calmed(self.books.now());
         }
@@ -193,7 +202,8 @@ impl Trial {
             return Some(took);
         }
         let ready = self.host().try_get("/ready");
-        let open: Vec<usize> = (0..3).map(|it| self.books.oracle().open(it)).collect();
+        let open: Vec<usize> =
+            (0..PIPELINES.len()).map(|it| self.books.oracle().open(it)).collect();
         let name = fault.name();
         self.problems.push(format!(
             "not well {RECOVERY_MAX:?} after {name}: open {open:?}, ready says {ready:?}"
@@ -208,15 +218,7 @@ impl Trial {
         if !self.until(RECOVERY_MAX, ended) {
             self.problems.push("the publishers can't publish".to_owned());
         }
-        let deadline = Instant::now() + RECOVERY_MAX;
-        while !self.is_quiet() {
-            if Instant::now() > deadline {
-                let left = self.depths();
-                self.problems.push(format!("not at rest after {RECOVERY_MAX:?}: {left:?}"));
-                break;
-            }
-            self.wait(SLOW_LOOK);
-        }
+        self.await_rest();
         let dropped = self.host().metric("sluicegate_broker_receipts_dropped", &[]);
         if dropped > 0.0 {
             self.problems.push(format!("{dropped} receipts were dropped"));
@@ -228,11 +230,21 @@ impl Trial {
         }
     }
 
-    /// Every fate has come and every queue is empty.
-    fn is_quiet(&mut self) -> bool {
-        self.read_journal();
-        let open = (0..3).any(|pipeline| self.books.oracle().open(pipeline) > 0);
-        !open && self.depths().is_empty()
+    /// Until every fate has come and every queue is empty; or all are, and what is missing is lost.
+    fn await_rest(&mut self) {
+        let deadline = Instant::now() + RECOVERY_MAX;
+        let mut empty = 0;
+        while Instant::now() < deadline {
+            self.read_journal();
+            let open = (0..PIPELINES.len()).any(|it| self.books.oracle().open(it) > 0);
+            empty = if self.depths().is_empty() { empty + 1 } else { 0 };
+            if empty > 0 && (!open || empty > EMPTY_LOOKS) {
+                return;
+            }
+            self.wait(SLOW_LOOK);
+        }
+        let left = self.depths();
+        self.problems.push(format!("not at rest after {RECOVERY_MAX:?}: {left:?}"));
     }
 
     /// Reports that no broker took.
@@ -337,6 +349,12 @@ impl Trial {
     /// Waits a random time.
     pub(super) fn wait_up_to(&mut self, most_ms: u64) {
         let time = Duration::from_millis(self.random.u64(..most_ms));
+        self.wait(time);
+    }
+
+    /// Waits a random time: that at most, half of it at least.
+    pub(super) fn wait_about(&mut self, most_ms: u64) {
+        let time = Duration::from_millis(self.random.u64(most_ms / 2..most_ms));
         self.wait(time);
     }
 
