@@ -36,6 +36,7 @@ pub use definitions::definitions;
 pub use findings::{Finding, Severity, findings, stated_versions};
 pub use orphans::{Orphan, Orphans, Source, orphans};
 pub use permissions::{Permissions, permissions};
+pub use queue::DELAY_KIND;
 
 /// A broker's name in the config.
 pub type BrokerName = String;
@@ -67,14 +68,15 @@ pub fn plan(config: &Config) -> BTreeMap<BrokerName, Plan> {
     brokers.map(|name| (name.clone(), Draft::of(config, name).finish(config, name))).collect()
 }
 
-/// The queue where a failed message of `work_queue`, of that kind, waits for `rung` before it returns.
+/// The delay queue of that kind where a failed message of `work_queue` waits for `rung` before it
+/// returns.
 ///
-/// All that a delay queue is declared with follows from its name, so that another ladder, or another
-/// kind of work queue, gets queues of its own and never clashes with those that are still draining.
+/// All that a delay queue is declared with follows from its name, so that another ladder gets
+/// queues of its own and never clashes with those that are still draining, of whatever kind.
 /// At most 255 bytes: a longer name is cut and made unique by its digest.
 #[must_use]
 pub fn delay_queue(work_queue: &str, kind: QueueKind, rung: Duration) -> String {
-    let end = format!(".{}.{}", queue::kind_name(queue::delay_kind(kind)), rung.as_millis());
+    let end = format!(".{}.{}", queue::kind_name(kind), rung.as_millis());
     let whole = format!("{RETRY_PREFIX}{work_queue}{end}");
     if whole.len() <= limits::SHORT_STRING_BYTES {
         return whole;

@@ -9,7 +9,7 @@ use super::headers;
 use super::job::Job;
 use super::stages::Emitted;
 use crate::broker::Outgoing;
-use crate::config::{Output, QueueKind, Unroutable};
+use crate::config::{Output, Unroutable};
 use crate::limits::{FAILURE_TEXT_BYTES, SHORT_STRING_BYTES};
 use crate::message::{FieldValue, Properties, Table};
 use crate::report::{self, Report};
@@ -61,8 +61,6 @@ pub struct Addresses {
     pub pipeline: String,
     /// Its queue's name on the broker.
     pub queue: String,
-    /// That queue's kind, after which its delay queues are made.
-    pub queue_kind: QueueKind,
     /// Its own broker.
     pub broker: usize,
     /// Outputs, in order of their names.
@@ -151,7 +149,7 @@ impl Addresses {
     pub fn retry_copy(&self, job: &Job, failure: &Failure, rung: Duration, now_s: u64) -> Planned {
         let mut properties = self.copy(job, failure, now_s);
         properties.headers.set(headers::ATTEMPT, i64::from(job.attempt) + 1);
-        let delay = topology::delay_queue(&self.queue, self.queue_kind, rung);
+        let delay = topology::delay_queue(&self.queue, topology::DELAY_KIND, rung);
         self.copy_to(String::new(), delay, properties, job)
     }
 

@@ -172,7 +172,7 @@ fn shape(
         stages,
         plugins,
         policy: policy(pipeline, queue),
-        addresses: addresses(setup, pipeline, queue)?,
+        addresses: addresses(setup, pipeline)?,
         batch: pipeline.batch,
         id_window: pipeline.id_window,
         in_flight: Arc::new(InFlight::default()),
@@ -195,11 +195,7 @@ fn policy(pipeline: &Pipeline, queue: &Queue) -> Policy {
     Policy { retry, terminal }
 }
 
-fn addresses(
-    setup: &Setup<'_>,
-    pipeline: &Pipeline,
-    queue: &Queue,
-) -> Result<Addresses, StartError> {
+fn addresses(setup: &Setup<'_>, pipeline: &Pipeline) -> Result<Addresses, StartError> {
     let place = |broker: &str| {
         setup
             .brokers
@@ -217,7 +213,6 @@ fn addresses(
     Ok(Addresses {
         pipeline: pipeline.name.clone(),
         queue: pipeline.queue.clone(),
-        queue_kind: queue.kind,
         broker: place(&pipeline.broker)?,
         outputs: pipeline.outputs.iter().map(target).collect::<Result<_, _>>()?,
         key_header: match &pipeline.key {

@@ -22,6 +22,9 @@ pub(super) const MAX_PRIORITY: &str = "x-max-priority";
 pub(super) const MESSAGE_TTL: &str = "x-message-ttl";
 pub(super) const OVERFLOW: &str = "x-overflow";
 pub(super) const QUEUE_TYPE: &str = "x-queue-type";
+/// Delay queues are quorum queues, beside classic work queues too: what a classic queue hands on when
+/// its time is over is lost if the broker dies in that moment.
+pub const DELAY_KIND: QueueKind = QueueKind::Quorum;
 const AT_LEAST_ONCE: &str = "at-least-once";
 const EXPIRES: &str = "x-expires";
 const MAX_BYTES: &str = "x-max-length-bytes";
@@ -71,27 +74,16 @@ pub(super) fn declaration(queue: &Queue) -> QueueDeclaration {
     }
 }
 
-/// The queue where copies of `work`'s messages wait for `rung`. As safe as `work` itself: quorum
-/// beside quorum, and then the way back is at least once too.
+/// The queue where copies of `work`'s messages wait for `rung`. A copy stands for a message that was
+/// acked, so its way back is at least once.
 pub(super) fn delay(work: &Queue, rung: Duration) -> QueueDeclaration {
-    let kind = delay_kind(work.kind);
-    let mut arguments = of_kind(kind);
+    let mut arguments = of_kind(DELAY_KIND);
     arguments.set(MESSAGE_TTL, milliseconds(rung));
     arguments.set(DEAD_LETTER_EXCHANGE, limits::RETURN_EXCHANGE);
     arguments.set(DEAD_LETTER_ROUTING_KEY, work.name.as_str());
-    if kind == QueueKind::Quorum {
-        arguments.set(DEAD_LETTER_STRATEGY, AT_LEAST_ONCE);
-        arguments.set(OVERFLOW, overflow_name(Overflow::RejectPublish));
-    }
-    shared(delay_queue(&work.name, work.kind, rung), kind, arguments)
-}
-
-/// The kind of a work queue's delay queues.
-pub(super) fn delay_kind(work: QueueKind) -> QueueKind {
-    match work {
-        QueueKind::Quorum => QueueKind::Quorum,
-        QueueKind::Classic | QueueKind::Stream => QueueKind::Classic,
-    }
+    arguments.set(DEAD_LETTER_STRATEGY, AT_LEAST_ONCE);
+    arguments.set(OVERFLOW, overflow_name(Overflow::RejectPublish));
+    shared(delay_queue(&work.name, DELAY_KIND, rung), DELAY_KIND, arguments)
 }
 
 /// The bounded queue that keeps failure reports.

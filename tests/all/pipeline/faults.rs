@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sluicegate::config::QueueKind;
+use sluicegate::topology;
 
 use super::world::{World, copies, json, numbers, order, until};
 
@@ -94,7 +94,7 @@ async fn broken_connections_under_load_lose_nothing_and_count_nothing_twice() {
 async fn a_delay_queue_that_somebody_deletes_is_declared_again() {
     let world = World::usual().await;
     let rung = std::time::Duration::from_millis(20);
-    let rung = sluicegate::topology::delay_queue("work", QueueKind::Classic, rung);
+    let rung = topology::delay_queue("work", topology::DELAY_KIND, rung);
     assert!(world.broker.delete_queue(&rung), "'{rung}' is there");
     world.publish([order(1, "a", "retry_until:2"), order(2, "b", "next")]).await;
     let told = world.take("sink", 2).await;

@@ -66,7 +66,7 @@ broker main (amqp://127.0.0.1/it's), declare = \"create\"
     consumed by                              pipeline readings
     dead letters                             → exchange dead, at most once
   queue dead.readings                        x-queue-type classic
-  queue sluicegate.retry.readings.classic.1000 x-queue-type classic, x-message-ttl 1000, x-dead-letter-exchange sluicegate.return, x-dead-letter-routing-key readings
+  queue sluicegate.retry.readings.quorum.1000 x-queue-type quorum, x-message-ttl 1000, x-dead-letter-exchange sluicegate.return, x-dead-letter-routing-key readings, x-dead-letter-strategy at-least-once, x-overflow reject-publish
   queue sluicegate.failures                  x-queue-type classic, x-message-ttl 604800000, x-max-length 100000, x-overflow drop-head
   queue probe                                x-queue-type classic, named by the broker, not durable, exclusive
     consumed by                              pipeline probe

@@ -19,7 +19,6 @@ fn addresses() -> Addresses {
     Addresses {
         pipeline: "p".to_owned(),
         queue: "work".to_owned(),
-        queue_kind: QueueKind::Classic,
         broker: 0,
         outputs: vec![output("alerts", None), output("fixed", Some("fixed.key"))],
         key_header: Some("meter-id".to_owned()),
@@ -155,7 +154,7 @@ async fn a_retry_copy_comes_back_as_its_original() {
     let rung = Duration::from_secs(5);
     let copy = addresses().retry_copy(&job, &failure(), rung, 1000).message;
     assert_eq!(copy.exchange, "");
-    assert_eq!(copy.routing_key, topology::delay_queue("work", QueueKind::Classic, rung));
+    assert_eq!(copy.routing_key, topology::delay_queue("work", topology::DELAY_KIND, rung));
     assert_eq!((&copy.properties.expiration, &copy.properties.user_id), (&None, &None));
     let text = copy.properties.headers.text(headers::TEXT).unwrap();
     assert!(text.len() <= FAILURE_TEXT_BYTES && text.ends_with('é'));

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::broker::{Receipt, Settler};
-use crate::config::{IdWindow, Output, QueueKind, Retry, Unroutable};
+use crate::config::{IdWindow, Output, Retry, Unroutable};
 use crate::message::Properties;
 use crate::pipeline::address::{Addresses, OutputTarget, Role};
 use crate::pipeline::crash::CrashJournal;
@@ -92,7 +92,6 @@ impl Bench {
             addresses: Addresses {
                 pipeline: "p".to_owned(),
                 queue: "work".to_owned(),
-                queue_kind: QueueKind::Classic,
                 broker: 0,
                 outputs: vec![OutputTarget { name: "out".to_owned(), broker: 0, output }],
                 key_header: None,
