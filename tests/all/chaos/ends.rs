@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
 use super::oracle::{Oracle, Sighting, digest};
+use super::plan::Plan;
 use super::workload::{Input, KEYS, PIPELINES, Supply, TARGETS, object};
 
 /// How often a publisher publishes a group.
@@ -89,15 +90,16 @@ impl Books {
     /// Starts all publishers, which end when all is confirmed after it is `ending`, and all collectors.
     pub(super) fn run(
         self: &Arc<Self>,
-        seed: u64,
+        plan: &Plan,
         doing: &watch::Receiver<Doing>,
     ) -> Vec<tokio::task::JoinHandle<()>> {
         let targets = (0..TARGETS.len()).map(Source::Target);
         for source in targets.chain([Source::Letters, Source::Reports]) {
             tokio::spawn(Arc::clone(self).collect(source, doing.clone()));
         }
+        let two_consumers = plan.faults.iter().any(|fault| fault.leaves_a_consumer());
         let publish = |pipeline| {
-            let supply = Supply::new(pipeline, seed);
+            let supply = Supply::new(pipeline, plan.seed, two_consumers);
             tokio::spawn(Arc::clone(self).publish(pipeline, supply, doing.clone()))
         };
         (0..PIPELINES.len()).map(publish).collect()

@@ -147,6 +147,11 @@ impl Fault {
         matches!(self, Self::BrokerKilled | Self::BrokerRestarted)
     }
 
+    /// The host has a new consumer before the broker knows that the old one is gone.
+    pub(super) fn leaves_a_consumer(self) -> bool {
+        matches!(self, Self::BrokerUntold | Self::Stalled)
+    }
+
     pub(super) fn doubles(self) -> Doubles {
         match self {
             Self::HostRestarted

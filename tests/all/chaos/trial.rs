@@ -89,7 +89,7 @@ impl Trial {
         let host = site.run();
         let books = runtime.block_on(async { Books::new(node.url()) });
         let (doing, told) = watch::channel(Doing::default());
-        let publishers = runtime.block_on(async { books.run(plan.seed, &told) });
+        let publishers = runtime.block_on(async { books.run(&plan, &told) });
         let random = Rng::with_seed(plan.seed);
         Self {
             runtime,

@@ -15,6 +15,7 @@ pub(super) const PIPELINES: [&str; 3] = ["quorum", "classic", "orders"];
 pub(super) const TARGETS: [&str; 3] = ["a", "b", "c"];
 /// The one whose queue refuses what it has no room for.
 pub(super) const BOUNDED: usize = 1;
+const CLASSIC: usize = 1;
 const ORDERS: usize = 2;
 /// Ready messages in that target's queue.
 const BOUND: usize = 500;
@@ -54,6 +55,7 @@ pub(super) struct Supply {
     pipeline: usize,
     random: Rng,
     sequence: u64,
+    ordered: bool,
 }
 
 /// The config: every queue as safe as RabbitMQ has it, against a broker's sudden end too if `brokers_die`.
@@ -111,6 +113,7 @@ config = {{ big = 500.0 }}
 [[queue]]
 name = "chaos.quorum"
 kind = "quorum"
+single_active_consumer = true
 overflow = "reject-publish"
 dead_letter = {{ exchange = "chaos.dead", queue = "chaos.dead", strategy = "at-least-once" }}
 [[queue]]
@@ -118,6 +121,7 @@ name = "chaos.classic"
 dead_letter = {{ exchange = "chaos.dead", queue = "chaos.dead", mode = "annotate" }}
 [[queue]]
 name = "chaos.orders"
+single_active_consumer = true
 {orders}
 [[pipeline]]
 name = "quorum"
@@ -164,8 +168,11 @@ fn draw<T: Copy, const N: usize>(random: &mut Rng, table: [(T, u32); N]) -> T {
 // === impl Supply ===
 
 impl Supply {
-    pub(super) fn new(pipeline: usize, seed: u64) -> Self {
-        Self { pipeline, random: Rng::with_seed(seed ^ (pipeline as u64 + 1)), sequence: 0 }
+    /// `two_consumers`: the broker may hold messages for a consumer that is gone while another is at
+    /// work, which only a single active consumer keeps in order.
+    pub(super) fn new(pipeline: usize, seed: u64, two_consumers: bool) -> Self {
+        let random = Rng::with_seed(seed ^ (pipeline as u64 + 1));
+        Self { pipeline, random, sequence: 0, ordered: pipeline != CLASSIC || !two_consumers }
     }
 
     /// The next message.
@@ -191,6 +198,7 @@ impl Supply {
         let key = u32::try_from(sequence % KEYS).unwrap_or_default();
         let body = body.into_bytes();
         let digest = digest(&body);
+        let ordered = ordered && self.ordered;
         let planned =
             Planned { id, pipeline: self.pipeline, key, sequence, body: digest, fate, ordered };
         Input { planned, body }
