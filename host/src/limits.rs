@@ -179,6 +179,8 @@ pub const REPLAYS_MAX: u32 = 5;
 pub const REPLAYS_CONFIG_MAX: u32 = 1000;
 /// Failure reports that `dlq` keeps in memory; past it the oldest are forgotten, and that is said.
 pub const DLQ_REPORTS: usize = 250_000;
+/// Bytes of the reports that it keeps, as they were published.
+pub const DLQ_REPORTS_BYTES: usize = 512 * MIB;
 /// Unsettled letters of the first consumer that `dlq` reads a queue with.
 pub const DLQ_WINDOW_MIN: u16 = 200;
 /// Unsettled letters of any further one.

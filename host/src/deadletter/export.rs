@@ -14,6 +14,9 @@ use super::work::{Deal, End, Found};
 use crate::broker::Publisher;
 use crate::message::{FieldValue, Properties, Table};
 
+#[cfg(test)]
+mod tests;
+
 /// Where letters are written to.
 pub enum Sink {
     /// A file, synced before anything is taken out of a queue.

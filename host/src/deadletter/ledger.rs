@@ -9,7 +9,7 @@ use super::Trouble;
 use super::browse::Browse;
 use super::letter::Letter;
 use crate::broker::Broker;
-use crate::limits::DLQ_REPORTS;
+use crate::limits::{DLQ_REPORTS, DLQ_REPORTS_BYTES};
 use crate::message::Message;
 use crate::report::{RESOLVED_KIND, Report, Resolution};
 
@@ -23,6 +23,9 @@ pub struct Ledger {
     /// The number of the first entry kept.
     first: usize,
     most: usize,
+    bytes_max: usize,
+    /// Bytes that the reports kept came in.
+    bytes: usize,
     by_id: HashMap<String, usize>,
     by_letter: HashMap<String, Vec<usize>>,
     /// Messages in the queue that are neither report nor resolution.
@@ -39,6 +42,9 @@ pub struct Entry {
     pub report: Report,
     /// What somebody did about it; `None` while it is open.
     pub resolution: Option<Fate>,
+    /// Bytes that it came in.
+    #[serde(skip)]
+    bytes: usize,
 }
 
 /// What somebody did about a failure.
@@ -69,18 +75,20 @@ pub enum Named<'l> {
 
 impl Default for Ledger {
     fn default() -> Self {
-        Self::keeping(DLQ_REPORTS)
+        Self::keeping(DLQ_REPORTS, DLQ_REPORTS_BYTES)
     }
 }
 
 impl Ledger {
-    /// An empty one that keeps so many reports.
+    /// An empty one that keeps so many reports of so many bytes in all.
     #[must_use]
-    pub fn keeping(most: usize) -> Self {
+    pub fn keeping(most: usize, bytes_max: usize) -> Self {
         Self {
             entries: VecDeque::new(),
             first: 0,
             most: most.max(1),
+            bytes_max,
+            bytes: 0,
             by_id: HashMap::new(),
             by_letter: HashMap::new(),
             unreadable: 0,
@@ -119,12 +127,12 @@ impl Ledger {
             return;
         }
         match serde_json::from_slice::<Report>(&message.body) {
-            Ok(report) if !report.id.is_empty() => self.add(report),
+            Ok(report) if !report.id.is_empty() => self.add(report, message.body.len()),
             _ => self.unreadable += 1,
         }
     }
 
-    fn add(&mut self, report: Report) {
+    fn add(&mut self, report: Report, bytes: usize) {
         if let Some(known) = self.by_id.get(&report.id).and_then(|number| self.at(*number)) {
             // Told again after a crash between report and nack: one failure.
             let at = known - self.first;
@@ -134,20 +142,27 @@ impl Ledger {
         let number = self.first + self.entries.len();
         self.by_id.insert(report.id.clone(), number);
         self.by_letter.entry(report.letter.clone()).or_default().push(number);
-        self.entries.push_back(Entry { report, resolution: None });
-        if self.entries.len() > self.most
-            && let Some(oldest) = self.entries.pop_front()
+        self.entries.push_back(Entry { report, resolution: None, bytes });
+        self.bytes += bytes;
+        while self.entries.len() > self.most
+            || self.bytes > self.bytes_max && self.entries.len() > 1
         {
-            self.by_id.remove(&oldest.report.id);
-            if let Some(numbers) = self.by_letter.get_mut(&oldest.report.letter) {
-                numbers.retain(|number| *number != self.first);
-                if numbers.is_empty() {
-                    self.by_letter.remove(&oldest.report.letter);
-                }
-            }
-            self.first += 1;
-            self.forgotten += 1;
+            self.forget_oldest();
         }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(oldest) = self.entries.pop_front() else { return };
+        self.bytes -= oldest.bytes;
+        self.by_id.remove(&oldest.report.id);
+        if let Some(numbers) = self.by_letter.get_mut(&oldest.report.letter) {
+            numbers.retain(|number| *number != self.first);
+            if numbers.is_empty() {
+                self.by_letter.remove(&oldest.report.letter);
+            }
+        }
+        self.first += 1;
+        self.forgotten += 1;
     }
 
     fn resolve(&mut self, resolution: &Resolution) {

@@ -4,6 +4,9 @@ use crate::config::{Config, DeadLetter, ExchangeKind, Queue, QueueKind};
 use crate::limits::{DELIVERY_LIMIT, DLQ_DELIVERIES};
 use crate::route::topic_matches;
 
+#[cfg(test)]
+mod tests;
+
 /// A queue with dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {

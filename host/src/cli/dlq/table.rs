@@ -4,6 +4,9 @@ use std::io::{IsTerminal as _, Write};
 
 use crate::telemetry::logging::printable;
 
+#[cfg(test)]
+mod tests;
+
 /// Between two columns.
 const GAP: &str = "  ";
 /// An elastic column is never narrower.

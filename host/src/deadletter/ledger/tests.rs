@@ -63,7 +63,7 @@ fn a_letter_belongs_to_the_newest_open_report_of_its_digest() {
 
 #[test]
 fn the_oldest_are_forgotten_for_want_of_room_and_the_rest_is_whole() {
-    let mut ledger = Ledger::keeping(10);
+    let mut ledger = Ledger::keeping(10, usize::MAX);
     for n in 0..25 {
         ledger.take(&report(&format!("f-{n}"), &n.to_string()));
     }
@@ -75,6 +75,17 @@ fn the_oldest_are_forgotten_for_want_of_room_and_the_rest_is_whole() {
     assert_eq!(ledger.report_of(&letter("3", None), &mut HashSet::new()), None);
     let number = ledger.report_of(&letter("24", None), &mut HashSet::new()).unwrap();
     assert_eq!(ledger.entry(number).unwrap().report.id, "f-24");
+}
+
+#[test]
+fn what_is_kept_is_bounded_in_bytes_too() {
+    let size = report("f-1", "a").body.len();
+    let mut ledger = Ledger::keeping(100, size * 3);
+    for n in 0..9 {
+        ledger.take(&report(&format!("f-{n}"), "a"));
+    }
+    assert_eq!((ledger.entries().count(), ledger.forgotten), (3, 6));
+    assert_eq!(ledger.entries().next().unwrap().report.id, "f-6");
 }
 
 #[test]
