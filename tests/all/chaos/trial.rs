@@ -35,6 +35,8 @@ const SLOW_LOOK: Duration = Duration::from_secs(1);
 const EMPTY_LOOKS: usize = 15;
 /// Peace between two faults, at most.
 const PEACE_MS: u64 = 800;
+/// Memory that no host may reach: many times what it needs.
+const MEMORY_MAX_KIB: u64 = 1024 * 1024;
 /// Hosts whose logs are kept.
 const LOGS: usize = 4;
 
@@ -51,6 +53,7 @@ pub(super) struct Trial {
     host: Option<Host>,
     publishers: Vec<JoinHandle<()>>,
     recoveries: Recoveries,
+    memory_kib: u64,
     struck: BTreeMap<&'static str, usize>,
     pub(super) problems: Vec<String>,
     logs: VecDeque<String>,
@@ -103,6 +106,7 @@ impl Trial {
             host: Some(host),
             publishers,
             recoveries: Recoveries::default(),
+            memory_kib: 0,
             struck: BTreeMap::new(),
             problems: Vec::new(),
             logs: VecDeque::new(),
@@ -167,6 +171,7 @@ impl Trial {
             self.books.oracle().calmed(self.books.now());
         }
         *self.struck.entry(fault.name()).or_default() += 1;
+        self.memory_kib = self.memory_kib.max(self.host().memory_kib());
         self.tell(fault, took);
     }
 
@@ -219,6 +224,9 @@ impl Trial {
             self.problems.push("the publishers can't publish".to_owned());
         }
         self.await_rest();
+        if self.memory_kib > MEMORY_MAX_KIB {
+            self.problems.push(format!("the host took {} KiB of memory", self.memory_kib));
+        }
         let dropped = self.host().metric("sluicegate_broker_receipts_dropped", &[]);
         if dropped > 0.0 {
             self.problems.push(format!("{dropped} receipts were dropped"));
@@ -274,6 +282,7 @@ impl Trial {
             let _ = writeln!(table, "{name:<22}{count:>12}");
         }
         let _ = write!(table, "\n{counts}\n{}", self.recoveries);
+        let _ = writeln!(table, "{:<22}{:>12}", "host's memory, MiB", self.memory_kib / 1024);
         self.problems.extend(told);
         if !self.problems.is_empty() {
             let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{seed}.log"));
