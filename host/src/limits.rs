@@ -316,6 +316,22 @@ pub const SETTLE_BURST: usize = 1024;
 pub const JOURNAL_BYTES: u64 = 64 * MIB as u64;
 /// Their file, in the state folder.
 pub const JOURNAL_FILE: &str = "untold-failures.jsonl";
+/// How long a target may be in trouble before its pipeline gives up what it holds.
+pub const BREAKER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long one delivery is held while its results are tried; below RabbitMQ's ack timeout, 30 minutes.
+pub const PROBE_HOLD: Duration = Duration::from_secs(20 * 60);
+/// Deliveries that a probe may see without one that publishes anything; then all is taken to be well.
+pub const PROBE_MESSAGES: u64 = 16;
+/// So long without a delivery to try, and all is taken to be well.
+pub const PROBE_QUIET: Duration = Duration::from_secs(5);
+/// What a consumer asks for at first; RabbitMQ 4 drops a message at its 20th delivery.
+pub const RAMP_START: u16 = 16;
+/// How much wider each further window is.
+pub const RAMP_FACTOR: u16 = 4;
+/// Room on disk that there must be before a journal that had none is tried again.
+pub const JOURNAL_ROOM_BYTES: usize = 64 * 1024;
+/// Held locked by the host that a state folder belongs to.
+pub const STATE_LOCK_FILE: &str = "lock";
 /// Deaths of a host while one message ran alone, after which that message isn't run again.
 pub const CRASH_DEATHS: u32 = 3;
 /// The journal of what ran when a host died, in the state folder.

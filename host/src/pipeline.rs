@@ -7,7 +7,7 @@
 //!
 //! | file | what it decides |
 //! |---|---|
-//! | `intake` | what is consumed, and when it is given back |
+//! | `intake`, `ramp`, `breaker` | what is consumed, how much of it at once, and when it is given back |
 //! | `prepare`, `headers`, `field`, `identity` | what a delivery is: original, key, identity, attempt |
 //! | `shard`, `shape`, `lane`, `backlog` | what runs next, and what is undone when something can't be published |
 //! | `stages`, `instances` | a batch through the plugins, one failing message apart from all others |
@@ -18,6 +18,7 @@
 pub mod address;
 pub mod backlog;
 mod backoff;
+pub mod breaker;
 pub mod crash;
 pub mod field;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub mod judge;
 pub mod lane;
 pub mod prepare;
 pub mod publishing;
+pub mod ramp;
 pub mod shape;
 pub mod shard;
 pub mod stages;

@@ -6,6 +6,7 @@
 //! when a pipeline doubts that it is still there; meanwhile the host says that it isn't ready.
 
 mod conditions;
+mod folder;
 mod plugins;
 mod supervisor;
 #[cfg(test)]
@@ -37,6 +38,8 @@ pub struct Service {
     inner: Arc<Inner>,
     tasks: Vec<JoinHandle<()>>,
     stopping: CancellationToken,
+    /// The state folder, locked.
+    _folder: Option<std::fs::File>,
 }
 
 /// How a host ended.
@@ -84,6 +87,7 @@ impl Service {
         telemetry: Telemetry,
         brokers: BTreeMap<String, Arc<dyn Broker>>,
     ) -> anyhow::Result<Self> {
+        let folder = folder::take(&config.service.state_dir)?;
         // Before anything can happen that somebody is to be told of.
         let alerts =
             (!config.notify.is_empty()).then(|| Alerts::new(&config.notify, &brokers, &telemetry));
@@ -127,7 +131,7 @@ impl Service {
         if let Some(alerts) = alerts {
             tasks.push(until(stopping.clone(), alerts.run()));
         }
-        Ok(Self { inner, tasks, stopping })
+        Ok(Self { inner, tasks, stopping, _folder: folder })
     }
 
     /// A broker, by its name in the config.
@@ -301,7 +305,10 @@ impl admin::Host for Inner {
             let name = &pipeline.name;
             match pipeline.state {
                 State::Running => {}
-                State::Waiting(why) => reasons.push(format!("pipeline '{name}': {why}")),
+                State::Waiting(why) => {
+                    reasons.push(format!("pipeline '{name}': {why}"));
+                    continue;
+                }
                 State::Paused => reasons.push(format!("pipeline '{name}' is paused")),
                 State::Draining => reasons.push(format!("pipeline '{name}' is draining")),
                 State::Stopped => reasons.push(format!("pipeline '{name}' has stopped")),

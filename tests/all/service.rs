@@ -4,11 +4,13 @@
 //! plain lapin on the broker, HTTP and the control socket on the host.
 
 mod alerts;
+mod breaker;
 mod brokers;
 mod crashes;
 mod exchanges;
 mod hostile;
 mod letters;
+mod poison;
 mod priorities;
 pub(crate) mod process;
 mod properties;

@@ -2,7 +2,7 @@
 //!
 //! A consumer that ends is replaced after a pause; before its successor's first delivery enters,
 //! every shard forgets what the old one had handed out, for the broker delivers it again. While the
-//! pipeline is paused or its broker isn't ready nothing is consumed and nothing held.
+//! pipeline is paused, its breaker open or its broker not ready, nothing is consumed and nothing held.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,12 +11,16 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
+use super::breaker::{Breaker, Phase};
+use super::crash::CrashJournal;
 use super::flight::InFlight;
 use super::headers;
+use super::journal::Journal;
 use super::prepare::{Arrival, Reading};
+use super::ramp::Ramp;
 use super::shard::Event;
 use crate::broker::{Broker, BrokerError, ConsumeRequest, Consumer, Delivery};
-use crate::limits::{PARTITIONS, RELEASE_TIMEOUT};
+use crate::limits::{PARTITIONS, PROBE_MESSAGES, PROBE_QUIET, RELEASE_TIMEOUT};
 use crate::telemetry::PipelineMetrics;
 
 /// What a pipeline should do.
@@ -70,6 +74,12 @@ pub struct Intake {
     pub shards: Vec<mpsc::Sender<Event>>,
     /// How many it holds.
     pub in_flight: Arc<InFlight>,
+    /// How many it asks for.
+    pub ramp: Ramp,
+    /// Whether it may consume.
+    pub breaker: Arc<Breaker>,
+    /// What must be written before it may consume again.
+    pub journals: (Arc<Journal>, Arc<CrashJournal>),
     /// What it tells.
     pub metrics: PipelineMetrics,
     /// What it should do.
@@ -90,47 +100,84 @@ struct Counts {
 impl Intake {
     /// Consumes until it is told to stop.
     pub async fn run(mut self) {
-        let mut backoff = Backoff::default();
+        let (mut backoff, mut standing_by) = (Backoff::default(), Backoff::default());
         let mut counts = Counts::default();
         loop {
             let want = *self.want.borrow_and_update();
-            match want {
-                Want::Stop => break,
-                Want::Pause => {
+            match (want, self.breaker.phase()) {
+                (Want::Stop, _) => break,
+                (_, Phase::Tripped(why) | Phase::Open(why)) => {
+                    self.stand_by(why, &mut standing_by).await;
+                    continue;
+                }
+                (Want::Pause, _) => {
                     self.enter(State::Paused);
-                    if self.want.changed().await.is_err() {
-                        break;
+                    tokio::select! {
+                        biased;
+                        changed = self.want.changed() => {
+                            if changed.is_err() {
+                                break;
+                            }
+                            self.want.mark_changed();
+                        }
+                        why = self.breaker.tripped() => self.breaker.open(&why),
                     }
                     continue;
                 }
-                Want::Run => {}
+                (Want::Run, Phase::Closed) => standing_by.reset(),
+                (Want::Run, Phase::Probing(_)) => {}
             }
             if !self.broker_ready().await {
                 continue;
             }
-            let error = match self.broker.consume(self.request.clone()).await {
+            let probing = matches!(self.breaker.phase(), Phase::Probing(_));
+            let prefetch = if probing { 1 } else { self.ramp.window() };
+            let request = ConsumeRequest { prefetch, ..self.request.clone() };
+            let error = match self.broker.consume(request).await {
                 Ok(consumer) => {
                     backoff.reset();
-                    self.enter(State::Running);
                     counts.consumers += 1;
-                    match self.feed(consumer, &mut counts).await {
+                    match self.feed(consumer, &mut counts, probing).await {
                         Ok(()) => continue,
                         Err(error) => error,
                     }
                 }
                 Err(error) => error,
             };
+            self.ramp.reset();
             self.enter(State::Waiting(error.to_string()));
             tracing::warn!(queue = self.request.queue, %error, "not consuming; trying again");
             // One doubt that waits is as good as two.
             let _ = self.readiness.doubt.try_send(());
             tokio::select! {
                 biased;
-                () = backoff.wait() => {}
                 _ = self.want.changed() => self.want.mark_changed(),
+                () = backoff.wait() => {}
             }
         }
         self.enter(State::Stopped);
+    }
+
+    /// Holds nothing for a while; then things may be tried, if the journals can be written.
+    async fn stand_by(&mut self, why: String, backoff: &mut Backoff) {
+        self.breaker.open(&why);
+        self.ramp.reset();
+        self.metrics.paused(Some(&why));
+        let paused = *self.want.borrow() == Want::Pause;
+        self.enter(if paused { State::Paused } else { State::Waiting(why) });
+        tokio::select! {
+            biased;
+            _ = self.want.changed() => {
+                self.want.mark_changed();
+                return;
+            }
+            () = backoff.wait() => {}
+        }
+        let (reports, crashes) = &self.journals;
+        match reports.check().and_then(|()| crashes.check()) {
+            Ok(()) => self.breaker.probe(),
+            Err(error) => self.breaker.open(&format!("the state folder can't be written: {error}")),
+        }
     }
 
     fn enter(&self, state: State) {
@@ -160,27 +207,54 @@ impl Intake {
                     self.want.mark_changed();
                     return false;
                 }
+                why = self.breaker.tripped() => {
+                    self.breaker.open(&why);
+                    return false;
+                }
             }
         }
     }
 
-    /// Deals out a consumer's deliveries until it ends or is no longer wanted.
+    /// Deals out a consumer's deliveries until it ends, is no longer wanted, or another one is due.
+    /// While `probing` it is tried, one at a time, whether things go on.
     async fn feed(
         &mut self,
         mut consumer: Box<dyn Consumer>,
         counts: &mut Counts,
+        probing: bool,
     ) -> Result<(), BrokerError> {
+        if !probing {
+            self.metrics.paused(None);
+            self.enter(State::Running);
+        }
+        let before = counts.deliveries;
         loop {
+            let quiet = async {
+                self.in_flight.empty().await;
+                tokio::time::sleep(PROBE_QUIET).await;
+            };
             let next = tokio::select! {
                 biased;
                 changed = self.want.changed() => {
                     if changed.is_err() || *self.want.borrow() != Want::Run {
                         self.want.mark_changed();
+                        self.ramp.reset();
+                        self.enter(State::Draining);
                         return self.wind_down(consumer, counts.consumers).await;
                     }
                     continue;
                 }
+                _ = self.breaker.tripped() => {
+                    return self.wind_down(consumer, counts.consumers).await;
+                }
+                () = self.breaker.closed(), if probing => {
+                    return self.wind_down(consumer, counts.consumers).await;
+                }
                 next = consumer.next() => next,
+                () = quiet, if probing => {
+                    self.breaker.passed();
+                    continue;
+                }
             };
             match next {
                 Ok(delivery) => self.deal(delivery, counts).await,
@@ -188,6 +262,14 @@ impl Intake {
                     self.forget(counts.consumers).await;
                     return Err(error);
                 }
+            }
+            if probing {
+                if counts.deliveries - before >= PROBE_MESSAGES {
+                    self.breaker.passed();
+                }
+            } else if self.ramp.dealt() {
+                self.ramp.widen();
+                return self.wind_down(consumer, counts.consumers).await;
             }
         }
     }
@@ -226,27 +308,32 @@ impl Intake {
     }
 
     /// Ends a consumer in order: no more deliveries, what is in hand finished, or released where time
-    /// is up, every settlement written.
+    /// is up or it can't be finished for now, every settlement written.
     async fn wind_down(
-        &self,
+        &mut self,
         mut consumer: Box<dyn Consumer>,
         number: u64,
     ) -> Result<(), BrokerError> {
-        self.enter(State::Draining);
         let cancelled = consumer.cancel().await;
         if cancelled.is_err() {
             self.forget(number).await;
             return cancelled;
         }
-        tokio::select! {
+        let patient = *self.want.borrow() == Want::Stop;
+        let given_up = tokio::select! {
             biased;
-            () = self.in_flight.empty() => {}
-            () = self.abandon.cancelled() => {
-                self.forget(number).await;
-                let released = tokio::time::timeout(RELEASE_TIMEOUT, self.in_flight.empty()).await;
-                if released.is_err() {
-                    tracing::warn!(held = self.in_flight.held(), "left for the broker to take back");
-                }
+            () = self.in_flight.empty() => false,
+            () = self.abandon.cancelled() => true,
+            why = self.breaker.tripped(), if !patient => {
+                self.breaker.open(&why);
+                true
+            }
+        };
+        if given_up {
+            self.forget(number).await;
+            let released = tokio::time::timeout(RELEASE_TIMEOUT, self.in_flight.empty()).await;
+            if released.is_err() {
+                tracing::warn!(held = self.in_flight.held(), "left for the broker to take back");
             }
         }
         consumer.close().await

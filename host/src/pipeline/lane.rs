@@ -11,6 +11,7 @@
 
 mod admit;
 mod crash;
+mod give_up;
 mod group;
 
 use std::collections::{HashSet, VecDeque};
@@ -47,6 +48,8 @@ pub struct Lane {
     window: Window,
     /// Identities that are between the backlog and their settlement.
     running: HashSet<[u8; 16]>,
+    /// Given up; released with what else the consumer handed out.
+    stranded: Vec<Job>,
 }
 
 impl Lane {
@@ -62,6 +65,7 @@ impl Lane {
             store: Store::default(),
             window,
             running: HashSet::new(),
+            stranded: Vec::new(),
         }
     }
 
@@ -72,7 +76,8 @@ impl Lane {
 
     /// Whether [`Lane::work`] may have something to do.
     pub fn has_work(&self) -> bool {
-        !self.backlog.is_empty() && self.ready.len() < READY_BATCHES_MAX
+        let waits = !self.backlog.is_empty() && self.stranded.is_empty();
+        waits && self.ready.len() < READY_BATCHES_MAX
     }
 
     /// What it is made after.
@@ -97,14 +102,15 @@ impl Lane {
             self.bound_keys(&mut taken);
             let guard = match self.guard(&mut taken) {
                 Ok(guard) => guard,
-                Err(error) => {
-                    tracing::error!(pipeline = self.shape.name, error, "can't run what may kill");
+                Err(why) => {
+                    self.shape.breaker.trip(&why);
                     return false;
                 }
             };
             let shape = Arc::clone(&self.shape);
             let run = shape.crashes.run(guard.alone, || {
-                fault::point(Point::PreRun, || taken.iter().map(|job| &*job.body));
+                let runs = || taken.iter().filter(|job| job.unfit.is_none());
+                fault::point(Point::PreRun, || runs().map(|job| &*job.body));
                 self.run(call, &taken, now_us)
             });
             shape.crashes.leave(guard.letters);
@@ -206,8 +212,13 @@ impl Lane {
     }
 
     /// The group in publication is through.
-    pub fn published(&mut self, done: Done) {
+    pub fn published(&mut self, mut done: Done) {
         let Some(group) = self.publishing.take() else { return };
+        let room = self.keep_untold(&mut done);
+        if done.fates.contains(&Fate::Abandoned) {
+            self.give_up(group, done, !room);
+            return;
+        }
         let now_s = super::unix_us() / 1_000_000;
         let impossible = done.fates.iter().any(|fate| matches!(fate, Fate::Impossible(_)));
         let mut changes = group.changes;
@@ -215,16 +226,8 @@ impl Lane {
         let mut results = done.items.into_iter().zip(done.fates);
         for mut entry in group.entries {
             let own: Vec<(Planned, Fate)> = results.by_ref().take(entry.items).collect();
-            self.note_untold(&own);
             if impossible {
                 entry.job.note_confirmed(&own);
-            }
-            if own.iter().any(|(_, fate)| *fate == Fate::Abandoned) {
-                if let Some(key) = &entry.job.key {
-                    changes.forget(key);
-                }
-                self.settle(entry.job, Settlement::Release, Settled::Released);
-                continue;
             }
             let impossible = own.into_iter().find_map(|(_, fate)| match fate {
                 Fate::Impossible(failure) => Some(failure),
@@ -333,15 +336,6 @@ impl Lane {
         self.settle(entry.job, settlement, outcome);
     }
 
-    fn note_untold(&self, items: &[(Planned, Fate)]) {
-        for (item, fate) in items {
-            if *fate == Fate::Untold {
-                self.shape.metrics.report_unsent();
-                self.shape.journal.write(&item.message.body);
-            }
-        }
-    }
-
     /// Settles a message that was taken from the backlog.
     fn settle(&mut self, job: Job, settlement: Settlement, outcome: Settled) {
         let job = self.reopen(job);
@@ -371,6 +365,8 @@ impl Lane {
                 self.settle(entry.job, Settlement::Release, Settled::Released);
             }
         }
+        let stranded = std::mem::take(&mut self.stranded);
+        self.release(stranded);
     }
 
     /// The shard stops: what is still held here, if only for a consumer that is gone, is released.

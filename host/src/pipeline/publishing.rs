@@ -1,8 +1,8 @@
 //! Publishes what a batch led to, one group at a time, until every message's fate is known.
 //!
 //! A refusal that passes (a nack, a timeout, a lost connection, a missing exchange) repeats the same
-//! bytes with backoff and spends nobody's attempts: meanwhile the pipeline is paused, for its results
-//! have nowhere to go. A permanent one fails the message. A failure report gets one try.
+//! bytes with backoff and spends nobody's attempts. Where it doesn't pass soon it trips the pipeline's
+//! breaker, and the group is given up when the consumer is cancelled. A permanent one fails the message. A failure report gets one try.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::address::{Planned, Role};
 use super::backoff::Backoff;
+use super::breaker::Breaker;
 use super::shard::Event;
 use crate::broker::{Broker, BrokerError, Outgoing, Published, Publisher};
 use crate::config::Unroutable;
@@ -29,7 +30,7 @@ pub enum Fate {
     Impossible(Failure),
     /// A failure report that wasn't confirmed in time.
     Untold,
-    /// Given up at a shutdown; nobody knows.
+    /// Given up, at a shutdown or for the target's trouble; nobody knows.
     Abandoned,
 }
 
@@ -58,6 +59,7 @@ pub struct Publishing {
     brokers: Arc<[Target]>,
     publishers: Vec<Option<Box<dyn Publisher>>>,
     metrics: PipelineMetrics,
+    breaker: Arc<Breaker>,
     abandon: CancellationToken,
 }
 
@@ -67,10 +69,11 @@ impl Publishing {
     pub fn new(
         brokers: Arc<[Target]>,
         metrics: PipelineMetrics,
+        breaker: Arc<Breaker>,
         abandon: CancellationToken,
     ) -> Self {
         let publishers = brokers.iter().map(|_| None).collect();
-        Self { brokers, publishers, metrics, abandon }
+        Self { brokers, publishers, metrics, breaker, abandon }
     }
 
     /// Publishes each group it is sent and reports it to the shard, until either end is gone.
@@ -93,20 +96,32 @@ impl Publishing {
         let mut fates: Vec<Option<Fate>> = vec![None; items.len()];
         self.tell(items, &mut fates).await;
         let mut backoff = Backoff::default();
-        loop {
-            let trouble = self.round(items, &mut fates).await;
-            let Some(trouble) = trouble else { break };
+        let started = Instant::now();
+        let mut troubled = false;
+        while let Some(trouble) = self.round(items, &mut fates, troubled).await {
+            troubled = true;
             self.metrics.paused(Some(&trouble));
+            if started.elapsed() >= self.breaker.patience() {
+                self.breaker.trip(&trouble);
+            }
             let cancelled = tokio::select! {
                 biased;
                 () = self.abandon.cancelled() => true,
+                () = self.breaker.opened() => true,
                 () = backoff.wait() => false,
             };
             if cancelled {
                 break;
             }
         }
-        self.metrics.paused(None);
+        if fates.iter().all(Option::is_some) {
+            if fates.contains(&Some(Fate::Safe)) {
+                self.breaker.passed();
+            }
+            if troubled {
+                self.metrics.paused(None);
+            }
+        }
         fates.into_iter().map(|fate| fate.unwrap_or(Fate::Abandoned)).collect()
     }
 
@@ -139,8 +154,14 @@ impl Publishing {
         }
     }
 
-    /// Publishes what has no fate yet. What is still in the way, if anything.
-    async fn round(&mut self, items: &[Planned], fates: &mut [Option<Fate>]) -> Option<String> {
+    /// Publishes what has no fate yet. What is still in the way, if anything. A group that was in
+    /// trouble before is `troubled`, and given up with the breaker.
+    async fn round(
+        &mut self,
+        items: &[Planned],
+        fates: &mut [Option<Fate>],
+        troubled: bool,
+    ) -> Option<String> {
         let mut troubles = None;
         for broker in 0..self.brokers.len() {
             let waiting: Vec<usize> = (0..items.len())
@@ -152,13 +173,17 @@ impl Publishing {
                 let mut watched = self.brokers[broker].ready.clone();
                 let unready =
                     watched.as_mut().and_then(|ready| ready.borrow_and_update().clone().err());
-                let abandon = self.abandon.clone();
+                let (abandon, breaker) = (self.abandon.clone(), Arc::clone(&self.breaker));
                 let sent = tokio::select! {
                     // First, so that nothing overtakes what was given up before it.
                     biased;
                     () = abandon.cancelled() => {
                         self.publishers[broker] = None;
                         return Some("abandoned".to_owned());
+                    }
+                    () = breaker.opened(), if troubled => {
+                        self.publishers[broker] = None;
+                        return Some("given up".to_owned());
                     }
                     sent = self.send(broker, items, chunk) => sent,
                 };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::address::Addresses;
+use super::breaker::Breaker;
 use super::crash::CrashJournal;
 use super::flight::InFlight;
 use super::journal::Journal;
@@ -33,6 +34,8 @@ pub struct Shape {
     pub in_flight: Arc<InFlight>,
     /// What it tells.
     pub metrics: PipelineMetrics,
+    /// Whether anything is consumed.
+    pub breaker: Arc<Breaker>,
     /// What ran when a host died.
     pub crashes: Arc<CrashJournal>,
     /// Where untold failures are kept.

@@ -15,6 +15,7 @@ use super::judge::{Policy, Terminal};
 use super::lane::Lane;
 use super::prepare::Reading;
 use super::publishing::{Publishing, Target};
+use super::ramp::Ramp;
 use super::shape::Shape;
 use super::shard::{Event, Shard};
 use super::stages::Stage;
@@ -101,8 +102,8 @@ impl Pipelines {
             let (events, inbox) = mpsc::channel(prefetch + SHARD_EVENTS);
             let lanes = shapes.iter().enumerate().map(|(lane, shape)| {
                 let (groups, requests) = mpsc::channel(1);
-                let task =
-                    Publishing::new(Arc::clone(&targets), shape.metrics.clone(), abandon.clone());
+                let (breaker, metrics) = (Arc::clone(&shape.breaker), shape.metrics.clone());
+                let task = Publishing::new(Arc::clone(&targets), metrics, breaker, abandon.clone());
                 publishing.push(tokio::spawn(task.run(lane, requests, events.clone())));
                 Lane::new(Arc::clone(shape), groups)
             });
@@ -178,6 +179,7 @@ fn shape(
         in_flight: Arc::new(InFlight::default()),
         metrics: setup.telemetry.pipeline(&pipeline.name).of_queue(&queue.name),
         journal: Arc::clone(journal),
+        breaker: Arc::default(),
         crashes: Arc::clone(crashes),
     })
 }
@@ -243,6 +245,8 @@ fn consume(
         .and_then(|plan| plan.connection.get(&pipeline.queue))
         .cloned()
         .unwrap_or_default();
+    // Of the others a cancelled consumer loses its place, or its queue.
+    let cancels = !queue.single_active_consumer && !queue.auto_delete && own.is_empty();
     let stateful = shape.stages.iter().any(|stage| stage.stateful);
     let request = ConsumeRequest {
         queue: pipeline.queue.clone(),
@@ -268,6 +272,9 @@ fn consume(
         reading,
         shards: shards.to_vec(),
         in_flight: Arc::clone(&shape.in_flight),
+        ramp: Ramp::new(pipeline.prefetch, cancels),
+        breaker: Arc::clone(&shape.breaker),
+        journals: (Arc::clone(&shape.journal), Arc::clone(&shape.crashes)),
         metrics: shape.metrics.clone(),
         want: wanted,
         state: Arc::clone(&state),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
-use crate::broker::{Broker, Server, Version};
+use crate::broker::{Broker, Publisher, Server, Version};
 use crate::config::{self, Config};
 use crate::limits::LINK_LOOK;
 use crate::pipeline::{Backoff, Readiness};
@@ -37,6 +37,9 @@ pub(super) struct Supervisor {
     state: watch::Sender<State>,
     ready: watch::Sender<Result<(), String>>,
     doubts: mpsc::Receiver<()>,
+    /// Held open where outputs go here, so that a broker that is lost is missed before anything is
+    /// published.
+    line: Option<Box<dyn Publisher>>,
     /// Held, for nobody else may: a broker that only outputs go to has no pipeline that doubts.
     _doubt: mpsc::Sender<()>,
 }
@@ -70,6 +73,7 @@ impl Supervisor {
             state,
             ready,
             doubts,
+            line: None,
             _doubt: doubt.clone(),
         };
         (supervisor, states, Readiness { ready: readiness, doubt })
@@ -165,6 +169,12 @@ impl Supervisor {
     async fn prepare(&mut self) -> Result<Server, String> {
         let server = self.broker.server().await.map_err(|error| error.to_string())?;
         self.suits(server.version)?;
+        let to_here = |output: &config::Output| output.broker == self.name;
+        let pipelines = &self.config.pipelines;
+        if pipelines.iter().any(|pipeline| pipeline.outputs.values().any(to_here)) {
+            let line = self.broker.publisher().await.map_err(|error| error.to_string())?;
+            self.line = Some(line);
+        }
         let Some(settings) = &self.settings else { return Ok(server) };
         let applied =
             topology::prepare(&*self.broker, settings, &self.plan).await.map_err(|errors| {

@@ -255,6 +255,11 @@ impl Host {
         self.child.try_wait().unwrap().is_some()
     }
 
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Waits for its end and returns its exit code, or -1 where a signal ended it.
     pub(crate) fn end(&mut self) -> i32 {
         let deadline = Instant::now() + PATIENCE;

@@ -53,10 +53,14 @@ fn a_port_that_is_taken_is_told() {
 }
 
 #[test]
-fn a_control_socket_that_is_taken_is_told() {
+fn a_state_folder_and_a_control_socket_that_are_taken_are_told() {
     let site = Site::new(&embedded(""));
     site.write("hostile.wasm", HOSTILE);
     let first = site.run();
+    let config = std::fs::read_to_string(site.path("sluicegate.toml")).unwrap();
+    refused(&site, 1, &["another host uses the state folder", "service.state_dir"]);
+    let config = config.replace("state_dir = \"state\"", "state_dir = \"other\"");
+    site.write("sluicegate.toml", config.as_bytes());
     refused(&site, 1, &["control.sock"]);
     // The first one still answers there.
     assert!(site.tell(&["status"]).status.success());

@@ -10,6 +10,7 @@ use crate::broker::{Receipt, Settler};
 use crate::config::{IdWindow, Output, Retry, Unroutable};
 use crate::message::Properties;
 use crate::pipeline::address::{Addresses, OutputTarget, Role};
+use crate::pipeline::breaker::Phase;
 use crate::pipeline::crash::CrashJournal;
 use crate::pipeline::fixture::{self, Settled as Ledger};
 use crate::pipeline::flight::InFlight;
@@ -70,7 +71,13 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::after(|_| ())
+    }
+
+    /// On a state folder in which something happened before.
+    fn after(past: impl FnOnce(&std::path::Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        past(folder.path());
         let output = Output {
             broker: "main".to_owned(),
             exchange: "out".to_owned(),
@@ -102,6 +109,7 @@ impl Bench {
             id_window: IdWindow { age: Duration::from_secs(600), entries: 100 },
             in_flight: Arc::new(InFlight::default()),
             metrics: Telemetry::new().pipeline("p"),
+            breaker: Arc::default(),
             crashes: Arc::new(CrashJournal::open(folder.path())),
             journal: Arc::new(Journal::new(folder.path())),
         };
@@ -298,8 +306,9 @@ async fn what_a_shutdown_gave_up_is_released_and_leaves_no_state() {
     bench.work();
     let items = bench.handed();
     bench.answers(items, |body| if body == "x=1" { Fate::Abandoned } else { Fate::Safe });
-    assert_eq!(bench.settled(), [(tags[0], Settlement::Release), (tags[1], Settlement::Ack)]);
-    assert_eq!((bench.lane.store.has("a"), bench.lane.store.has("b")), (false, true));
+    assert_eq!(bench.settled(), [(tags[1], Settlement::Ack), (tags[0], Settlement::Release)]);
+    let state = |key| bench.lane.store.get(key, 0).and_then(|entry| entry.bytes.clone());
+    assert_eq!((state("a"), state("b")), (None, Some(Bytes::from("1"))));
 }
 
 #[tokio::test]
@@ -369,4 +378,105 @@ async fn a_dead_letter_whose_nack_was_lost_is_nacked_again_without_a_second_repo
     bench.arrives(2, "a", "reject");
     bench.work();
     assert_eq!(bench.counter.ran, ["reject", "reject"]);
+}
+
+#[tokio::test]
+async fn what_is_given_up_takes_all_with_it_that_ran_on_top_of_it() {
+    let mut bench = Bench::new();
+    let tags = [bench.arrives(1, "a", "x"), bench.arrives(1, "b", "y")];
+    bench.work();
+    let items = bench.handed();
+    let ran = bench.arrives(1, "a", "z");
+    bench.work();
+    let waiting = bench.arrives(1, "a", "w");
+    bench.answers(items, |body| if body == "x=1" { Fate::Abandoned } else { Fate::Safe });
+    let (first, rest) = (bench.settled(), [tags[0], ran, waiting]);
+    assert_eq!(first[0], (tags[1], Settlement::Ack), "what is safe is safe");
+    assert_eq!(first[1..], rest.map(|tag| (tag, Settlement::Release)), "in order");
+    assert_eq!(bench.held(), 0);
+    for body in ["x", "z", "w"] {
+        bench.arrives(2, "a", body);
+    }
+    bench.work();
+    assert_eq!(bodies(&bench.handed()), ["x=1", "z=2", "w=3"], "none counted twice");
+}
+
+#[tokio::test]
+async fn a_message_whose_reason_can_be_kept_nowhere_waits_until_its_consumer_is_gone() {
+    let mut bench = Bench::new();
+    let state = bench.folder.path().to_owned();
+    std::fs::remove_dir_all(&state).unwrap();
+    std::fs::write(&state, b"in the way").unwrap();
+    let tag = bench.arrives(1, "a", "reject");
+    bench.work();
+    let report = bench.handed();
+    let other = bench.arrives(1, "a", "x");
+    bench.answers(report, |_| Fate::Untold);
+    assert!(bench.settled().is_empty(), "it would come back at once");
+    assert!(matches!(bench.lane.shape.breaker.phase(), Phase::Tripped(_)));
+    assert!(!bench.lane.has_work(), "nothing of its key overtakes it");
+    bench.lane.lost(1);
+    let released: Vec<_> = [other, tag].map(|tag| (tag, Settlement::Release)).into();
+    assert_eq!(bench.settled(), released);
+    assert_eq!(bench.held(), 0);
+    std::fs::remove_file(&state).unwrap();
+}
+
+/// What a delivery of the bench is known by.
+fn letter(body: &str) -> String {
+    crate::report::letter("work", "", "", None, body.as_bytes())
+}
+
+#[tokio::test]
+async fn who_ran_when_a_host_died_runs_alone_and_the_condemned_not_at_all() {
+    let mut bench = Bench::after(|folder| {
+        for _ in 0..=crate::limits::CRASH_DEATHS {
+            let journal = CrashJournal::open(folder);
+            journal.enter(&[letter("killer")], true).unwrap();
+        }
+        let journal = CrashJournal::open(folder);
+        journal.enter(&[letter("suspect")], false).unwrap();
+    });
+    bench.arrives_again(1, "a", "x");
+    let killer = bench.arrives_again(1, "a", "killer");
+    bench.arrives_again(1, "a", "suspect");
+    bench.arrives(1, "a", "y");
+    bench.work();
+    assert_eq!(bench.counter.ran, ["x"], "up to the suspect, and never the killer");
+    bench.work();
+    assert_eq!(bench.counter.ran, ["x", "suspect"], "alone");
+    bench.work();
+    assert_eq!(bench.counter.ran, ["x", "suspect", "y"]);
+    let first = bench.handed();
+    assert_eq!(bodies(&first), ["x=1", "report"]);
+    bench.answers(first, |_| Fate::Safe);
+    assert!(bench.settled().contains(&(killer, Settlement::DeadLetter)));
+    let second = bench.handed();
+    assert_eq!(bodies(&second), ["suspect=2", "y=3"]);
+    bench.answers(second, |_| Fate::Safe);
+    bench.lane.shape.crashes.end();
+    assert!(!CrashJournal::open(bench.folder.path()).wary(), "all is cleared");
+}
+
+#[tokio::test]
+async fn what_cant_be_noted_doesnt_run() {
+    let mut bench = Bench::after(|folder| drop(CrashJournal::open(folder)));
+    let state = bench.folder.path().to_owned();
+    bench.lane.shape.crashes.enter(&[letter("other")], false).unwrap();
+    let mut shape = std::mem::replace(&mut bench.lane.shape, Bench::new().lane.shape);
+    std::fs::remove_dir_all(&state).unwrap();
+    std::fs::write(&state, b"in the way").unwrap();
+    Arc::get_mut(&mut shape).unwrap().crashes = Arc::new(CrashJournal::open(&state));
+    bench.lane.shape = shape;
+    bench.arrives(1, "a", "x");
+    bench.work();
+    assert_eq!(bench.counter.ran, ["x"], "what wasn't delivered before needs no note");
+    bench.arrives_again(1, "b", "y");
+    assert!(!bench.lane.work(&mut bench.counter, usize::MAX, 0));
+    assert_eq!(bench.counter.ran, ["x"]);
+    assert!(matches!(bench.lane.shape.breaker.phase(), Phase::Tripped(_)));
+    std::fs::remove_file(&state).unwrap();
+    std::fs::create_dir(&state).unwrap();
+    bench.work();
+    assert_eq!(bench.counter.ran, ["x", "y"]);
 }

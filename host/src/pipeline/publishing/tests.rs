@@ -84,7 +84,12 @@ fn publishing(
     let target = Target { broker: Arc::new(Script(Arc::clone(&scripted))), doubt, ready: None };
     let abandon = CancellationToken::new();
     let metrics = Telemetry::new().pipeline("p");
-    (Publishing::new(Arc::new([target]), metrics, abandon.clone()), scripted, doubts, abandon)
+    (
+        Publishing::new(Arc::new([target]), metrics, Arc::default(), abandon.clone()),
+        scripted,
+        doubts,
+        abandon,
+    )
 }
 
 fn planned(key: &str, role: Role) -> Planned {
@@ -170,7 +175,8 @@ async fn what_was_unroutable_while_its_broker_was_put_right_is_published_again()
     let broker = Arc::new(Script(Arc::new(scripted)));
     let target = Target { broker, doubt: mpsc::channel(1).0, ready: Some(ready) };
     let metrics = Telemetry::new().pipeline("p");
-    let mut publishing = Publishing::new(Arc::new([target]), metrics, CancellationToken::new());
+    let mut publishing =
+        Publishing::new(Arc::new([target]), metrics, Arc::default(), CancellationToken::new());
     let fates = publishing.publish(&[output("a", Unroutable::Fail)]).await;
     assert_eq!(fates, [Fate::Safe], "it was ready before, and after, but not all the time");
 }
