@@ -7,6 +7,7 @@ mod alerts;
 mod breaker;
 mod brokers;
 mod crashes;
+mod detection;
 mod exchanges;
 mod hostile;
 mod letters;
