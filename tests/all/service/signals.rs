@@ -36,7 +36,10 @@ async fn all_are_back(traffic: &Traffic, name: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_finishes_what_is_in_hand_and_leaves_nothing_unacked() {
     let name = unique("drained");
-    let site = site(&name, r#"call = "5s""#, "");
+    // A small prefetch, which is asked for at once: a wider window takes a new consumer, and what the
+    // old one hadn't handed out goes back.
+    let config = echoing(&name, r#"call = "5s""#, "prefetch = 16", "");
+    let site = at(&format!("{}{config}", broker(node())), "");
     let host = site.run();
     let traffic = Traffic::on(node()).await;
     traffic.fill(&format!("{name}.in"), 2000, b"slow").await;
