@@ -197,6 +197,8 @@ pub const DLQ_LOCKED_POLL: Duration = Duration::from_millis(250);
 pub const DLQ_LENGTH_LOOK: Duration = Duration::from_millis(100);
 /// Looks at a queue's length, at most: under traffic it may grow for ever.
 pub const DLQ_LENGTH_LOOKS: u32 = 20;
+/// What a quorum queue gets for `dlq`'s last acknowledgements before their channel closes.
+pub const DLQ_SETTLE: Duration = Duration::from_millis(500);
 /// After so long without a letter `dlq` asks the broker whether there are more.
 pub const DLQ_SILENCE: Duration = Duration::from_millis(500);
 /// Silences in a row, though the broker counts letters, after which `dlq` gives up.

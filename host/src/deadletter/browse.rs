@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Trouble;
 use crate::broker::{Broker, BrokerError, ConsumeRequest, Consumer, Delivery, Receipt, Settlement};
 use crate::limits::{
-    DLQ_LENGTH_LOOK, DLQ_LENGTH_LOOKS, DLQ_LOCKED_POLL, DLQ_LOCKED_WAIT, DLQ_SILENCE,
+    DLQ_LENGTH_LOOK, DLQ_LENGTH_LOOKS, DLQ_LOCKED_POLL, DLQ_LOCKED_WAIT, DLQ_SETTLE, DLQ_SILENCE,
     DLQ_SILENCES_MAX, DLQ_WINDOW_BYTES, DLQ_WINDOW_MAX, DLQ_WINDOW_MIN, DLQ_WINDOWS_MAX,
 };
 
@@ -31,6 +31,10 @@ pub struct Browse {
     /// Cancelled consumers that hold what was left.
     spent: Vec<Box<dyn Consumer>>,
     held: u64,
+    /// Something was acknowledged.
+    acked: bool,
+    /// The queue counts deliveries, as quorum queues do.
+    counts: bool,
     seen: u64,
     bytes: u64,
 }
@@ -75,9 +79,17 @@ impl Browse {
             current: Window { number: 0, consumer, size, open: 0 },
             spent: Vec::new(),
             held: 0,
+            acked: false,
+            counts: false,
             seen: 0,
             bytes: 0,
         })
+    }
+
+    /// The same for a queue that counts deliveries.
+    #[must_use]
+    pub fn counting(self, counts: bool) -> Self {
+        Self { counts, ..self }
     }
 
     /// Messages at the start.
@@ -128,6 +140,7 @@ impl Browse {
         if hold.window == self.current.number {
             self.current.open -= 1;
         }
+        self.acked = true;
         hold.receipt.settle(Settlement::Ack);
     }
 
@@ -143,6 +156,12 @@ impl Browse {
     /// When a channel broke first: what wasn't acknowledged by then is in the queue again.
     pub async fn close(mut self) -> Result<(), Trouble> {
         let mut closed = Ok(());
+        if self.counts && self.acked {
+            // A quorum queue's channel sends acknowledgements on as earlier ones are through, and forgets
+            // the rest when it closes: those letters would be there again.
+            sleep(DLQ_SETTLE).await;
+            closed = self.current.consumer.cancel().await;
+        }
         self.spent.push(self.current.consumer);
         for consumer in self.spent {
             closed = closed.and(consumer.close().await);

@@ -60,6 +60,8 @@ pub struct Fate {
     pub run: String,
     /// Where it went.
     pub target: Option<String>,
+    /// How often it was replayed with this.
+    pub replay_count: u32,
 }
 
 /// What a word that names a failure may mean.
@@ -134,9 +136,11 @@ impl Ledger {
 
     fn add(&mut self, report: Report, bytes: usize) {
         if let Some(known) = self.by_id.get(&report.id).and_then(|number| self.at(*number)) {
-            // Told again after a crash between report and nack: one failure.
-            let at = known - self.first;
-            self.entries[at].report = report;
+            // Told again after a crash between report and nack: one failure. Told again after it was dealt
+            // with, it is open again: its producer sent the same once more.
+            let entry = &mut self.entries[known - self.first];
+            entry.report = report;
+            entry.resolution = None;
             return;
         }
         let number = self.first + self.entries.len();
@@ -177,6 +181,7 @@ impl Ledger {
                 by: resolution.by.clone(),
                 run: resolution.run.clone(),
                 target: resolution.target.clone(),
+                replay_count: letter.replay_count,
             });
         }
     }

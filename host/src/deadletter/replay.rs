@@ -6,12 +6,16 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::Trouble;
+use super::ledger::Fate;
 use super::patch::Patch;
 use super::work::{Deal, End, Found, publish};
 use crate::broker::{Outgoing, Published, Publisher};
 use crate::limits::{REPLAY_EXCHANGE, REPLAYS_MAX};
 use crate::message::FieldValue;
 use crate::pipeline::headers;
+
+/// What a resolution says of a replay.
+const REPLAYED: &str = "replayed";
 
 /// How letters are replayed.
 pub struct Replay {
@@ -200,6 +204,15 @@ impl Replay {
     }
 }
 
+/// Whether this very letter was replayed before, its copy confirmed, and came back because its
+/// acknowledgement was lost: all that is left is to take it out. Without an id two messages may be one
+/// another's like, and nothing is taken for the other.
+fn was_sent(found: &Found) -> bool {
+    let sent =
+        |fate: &Fate| fate.what == REPLAYED && fate.replay_count == found.letter.replay_count + 1;
+    found.letter.message.properties.message_id.is_some() && found.fate.as_ref().is_some_and(sent)
+}
+
 /// An address for people.
 fn words(outgoing: &Outgoing) -> String {
     match outgoing.exchange.as_str() {
@@ -211,7 +224,7 @@ fn words(outgoing: &Outgoing) -> String {
 #[async_trait]
 impl Deal for Replay {
     fn what(&self) -> &'static str {
-        "replayed"
+        REPLAYED
     }
 
     fn target(&self) -> Option<String> {
@@ -233,17 +246,21 @@ impl Deal for Replay {
         for (found, copy) in group.iter().zip(&copies) {
             self.note(found, copy);
         }
+        let unsent = group.iter().zip(&copies).filter(|(found, _)| !was_sent(found));
         let ready: Vec<Outgoing> =
-            copies.iter().flatten().map(|copy| copy.outgoing.clone()).collect();
+            unsent.filter_map(|(_, copy)| Some(copy.as_ref().ok()?.outgoing.clone())).collect();
         let mut outcomes = if self.dry || ready.is_empty() {
             Vec::new()
         } else {
             publish(publisher, &ready).await
         }
         .into_iter();
-        let ends = copies.into_iter().map(|copy| match copy {
-            Err(why) => End::Left(why),
+        let ends = group.iter().zip(copies).map(|(found, copy)| match copy {
             Ok(_) if self.dry => End::Kept,
+            Ok(Copy { replay_count, patched, .. }) if was_sent(found) => {
+                End::Gone { replay_count, patched }
+            }
+            Err(why) => End::Left(why),
             Ok(Copy { outgoing, replay_count, patched }) => match outcomes.next() {
                 Some(Published::Confirmed) => End::Gone { replay_count, patched },
                 Some(refused) => End::Left(self.refused(&outgoing, &refused)),

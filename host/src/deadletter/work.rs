@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::progress::{Progress, Summary};
 use super::browse::{Browse, Hold};
 use super::filter::Filter;
-use super::ledger::Ledger;
+use super::ledger::{Fate, Ledger};
 use super::letter::Letter;
 use super::places::Place;
 use super::{Trouble, now_s};
@@ -40,6 +40,8 @@ pub struct Found {
     pub report: Report,
     /// Whether there is a report of it.
     pub reported: bool,
+    /// What somebody did about it before.
+    pub fate: Option<Fate>,
     /// The dead-letter queue that it is in.
     pub place: String,
 }
@@ -156,7 +158,8 @@ impl Pass {
             if run.is_over() {
                 break;
             }
-            let mut browse = Browse::open(&self.broker, &place.queue).await?;
+            let browse = Browse::open(&self.broker, &place.queue).await?;
+            let mut browse = browse.counting(place.deliveries.is_some());
             let mut group = Group::default();
             let mut end = run.read(place, &mut browse, &mut group).await;
             if end.is_ok() {
@@ -233,8 +236,9 @@ impl Run<'_> {
         let report = number.and_then(|number| self.ledger.entry(number));
         let reported = report.is_some();
         self.summary.unreported += u64::from(!reported);
+        let fate = report.and_then(|entry| entry.resolution.clone());
         let report = report.map_or_else(|| letter.stand_in(), |entry| entry.report.clone());
-        Found { letter, report, reported, place: place.queue.clone() }
+        Found { letter, report, reported, fate, place: place.queue.clone() }
     }
 
     /// Has a group dealt with, tells what became of it, acknowledges what may go.

@@ -69,7 +69,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let quiet = args.common.json || args.output.is_none();
     let (done, time) = watch::over(&pass.progress, "exported", quiet, running).await;
     desk.close().await;
-    let summary = done?;
+    let summary = watch::ended(done, &pass.progress, "exported")?;
     if args.output.is_some() {
         return watch::sum_up(&summary, ("exported", &pass.run), args.common.json, time);
     }

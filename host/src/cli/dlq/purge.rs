@@ -73,5 +73,6 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let running = pass.run(&ledger, &mut purge);
     let (done, time) = watch::over(&pass.progress, doing, json, running).await;
     desk.close().await;
-    watch::sum_up(&done?, (doing, &pass.run), json, time)
+    let summary = watch::ended(done, &pass.progress, doing)?;
+    watch::sum_up(&summary, (doing, &pass.run), json, time)
 }

@@ -116,7 +116,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let doing = if args.dry_run { "would replay" } else { "replayed" };
     let (done, time) = watch::over(&pass.progress, doing, json, running).await;
     desk.close().await;
-    let summary = done?;
+    let summary = watch::ended(done, &pass.progress, doing)?;
     if args.dry_run {
         print(&replay.rows, summary.matched, json)?;
     }

@@ -72,7 +72,7 @@ pub(super) async fn run(
     let running = pass.run(ledger, &mut trial);
     let (done, time) = watch::over(&pass.progress, "tried", json, running).await;
     desk.close().await;
-    let summary = done?;
+    let summary = watch::ended(done, &pass.progress, "tried")?;
     print(&trial, json)?;
     watch::sum_up(&summary, ("tried", &pass.run), json, time)
 }

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::table::grouped;
 use crate::cli::exit;
+use crate::deadletter::Trouble;
 use crate::deadletter::work::{Progress, Summary};
 use crate::telemetry::logging::printable;
 
@@ -58,6 +60,16 @@ pub(super) async fn over<T>(
     };
     bar.finish_and_clear();
     (end, started.elapsed())
+}
+
+/// The summary, or the trouble with what was done before it.
+pub(super) fn ended(
+    end: Result<Summary, Trouble>,
+    progress: &Progress,
+    doing: &str,
+) -> anyhow::Result<Summary> {
+    let done = progress.done.load(Ordering::Relaxed);
+    end.with_context(|| format!("{doing} {}; run again, it goes on. Stopped", grouped(done)))
 }
 
 fn line(progress: &Progress, doing: &str, time: Duration) -> String {

@@ -18,7 +18,7 @@ fn found(body: &'static [u8]) -> Found {
     let message = Message { properties, body: body.into(), ..Message::default() };
     let letter = Letter::read(message);
     let report = letter.stand_in();
-    Found { letter, report, reported: false, place: "dead".to_owned() }
+    Found { letter, report, reported: false, fate: None, place: "dead".to_owned() }
 }
 
 #[test]

@@ -78,6 +78,17 @@ fn the_oldest_are_forgotten_for_want_of_room_and_the_rest_is_whole() {
 }
 
 #[test]
+fn a_failure_that_is_told_after_it_was_dealt_with_is_open_again() {
+    let mut ledger = Ledger::default();
+    for message in [report("f-1", "a"), resolved("f-1")] {
+        ledger.take(&message);
+    }
+    assert!(ledger.entries().all(|entry| entry.resolution.is_some()));
+    ledger.take(&report("f-1", "a"));
+    assert!(ledger.entries().all(|entry| entry.resolution.is_none()));
+}
+
+#[test]
 fn what_is_kept_is_bounded_in_bytes_too() {
     let size = report("f-1", "a").body.len();
     let mut ledger = Ledger::keeping(100, size * 3);

@@ -312,6 +312,23 @@ async fn a_lost_confirm_doubles_a_letter_with_the_same_identity_and_loses_none()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_letter_that_came_back_after_it_was_sent_is_taken_out_and_not_sent_again() {
+    let world = World::new().await;
+    world.letters(3).await;
+    let ledger = world.ledger().await;
+    world.pass(Filter::default()).run(&ledger, &mut to_origin()).await.unwrap();
+    assert_eq!((world.depth("dead"), world.depth("work")), (0, 3));
+    while world.embedded.get("work").is_some() {}
+    // As if the acknowledgements had been lost: the same messages die again, as they did.
+    let group: Vec<Outgoing> = (0..3).map(message).collect();
+    world.publish(&group).await;
+    world.nack_all(3).await;
+    let pass = world.pass(Filter::default());
+    let summary = pass.run(&world.ledger().await, &mut to_origin()).await.unwrap();
+    assert_eq!((summary.done, world.depth("dead"), world.depth("work")), (3, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dry_run_and_a_stop_take_nothing_out() {
     let world = World::new().await;
     world.letters(300).await;
