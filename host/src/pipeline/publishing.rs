@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::address::{Planned, Role};
 use super::backoff::Backoff;
-use super::breaker::Breaker;
+use super::breaker::{Breaker, Phase};
 use super::shard::Event;
 use crate::broker::{Broker, BrokerError, Outgoing, Published, Publisher};
 use crate::config::Unroutable;
@@ -99,6 +99,9 @@ impl Publishing {
         let started = Instant::now();
         let mut troubled = false;
         while let Some(trouble) = self.round(items, &mut fates, troubled).await {
+            if troubled && matches!(self.breaker.phase(), Phase::Open(_)) {
+                break;
+            }
             troubled = true;
             self.metrics.paused(Some(&trouble));
             if started.elapsed() >= self.breaker.patience() {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::broker::{ConsumeRequest, Consumer, Declaration, Declared, Depth, LinkState, Server};
+use crate::limits::{BREAKER_PATIENCE, PROBE_HOLD};
 use crate::message::Properties;
 use crate::telemetry::Telemetry;
 
@@ -179,4 +180,34 @@ async fn what_was_unroutable_while_its_broker_was_put_right_is_published_again()
         Publishing::new(Arc::new([target]), metrics, Arc::default(), CancellationToken::new());
     let fates = publishing.publish(&[output("a", Unroutable::Fail)]).await;
     assert_eq!(fates, [Fate::Safe], "it was ready before, and after, but not all the time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn trouble_that_lasts_trips_the_breaker_and_an_open_one_has_the_group_given_up() {
+    let (mut publishing, ..) = publishing(vec![unknown(); 10_000]);
+    let breaker = Arc::clone(&publishing.breaker);
+    let group = [output("a", Unroutable::Fail)];
+    // The first time a little patience, then, with one message in hand, a lot.
+    for patience in [BREAKER_PATIENCE, PROBE_HOLD] {
+        let started = Instant::now();
+        let intake = async {
+            let why = breaker.tripped().await;
+            assert!(started.elapsed() >= patience, "{:?}", started.elapsed());
+            assert!(started.elapsed() < patience + 2 * crate::limits::BACKOFF_MAX);
+            breaker.open(&why);
+        };
+        let (fates, ()) = tokio::join!(publishing.publish(&group), intake);
+        assert_eq!(fates, [Fate::Abandoned]);
+        breaker.probe();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_passes_closes_the_breaker() {
+    let (mut publishing, ..) = publishing(vec![unknown(), unknown()]);
+    let breaker = Arc::clone(&publishing.breaker);
+    breaker.open("full");
+    breaker.probe();
+    let fates = publishing.publish(&[output("a", Unroutable::Fail)]).await;
+    assert_eq!((fates, breaker.phase()), (vec![Fate::Safe], Phase::Closed));
 }
