@@ -13,10 +13,13 @@
 //! | `check` | letters without a report, reports without a letter |
 //! | `work` | the one pass over letters that replay, purge and export share |
 //! | `replay`, `patch`, `export` | the copy that goes back; its body mended; a letter as a line of JSON |
+//! | `archive` | what a queue keeps no longer, written to files by a running host |
+//! | `watch` | how much each queue holds, how old it is, how near a limit that is |
 //! | `trial` | letters through a candidate plugin, nothing published |
 //!
 //! Nothing here prints; `cli/dlq` does.
 
+pub mod archive;
 pub mod browse;
 pub mod check;
 pub mod export;
@@ -28,6 +31,7 @@ pub mod patch;
 pub mod places;
 pub mod replay;
 pub mod trial;
+pub mod watch;
 pub mod work;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -16,10 +16,10 @@
 //! | [`broker`], [`plugin`], [`builtin`] | RabbitMQ and the embedded broker behind one trait; components compiled, sandboxed, called; those that this binary carries |
 //! | [`topology`] | what a config needs on its brokers |
 //! | [`pipeline`] | a queue's life: intake, shard, judge, publish, settle |
-//! | [`alert`] | who is told of failures and conditions |
+//! | [`alert`], [`deadletter`] | who is told of failures and conditions; dead letters explained, replayed, exported, archived |
 //! | [`admin`] | HTTP, metrics, control socket |
 //! | [`service`] | the only wiring |
-//! | [`deadletter`], [`publish`], [`simulate`] | dead letters explained, replayed, exported; files to an exchange; a simulated fleet for the demo |
+//! | [`publish`], [`simulate`] | files to an exchange; a simulated fleet for the demo |
 //! | [`cli`] | one verb a file |
 
 pub mod admin;

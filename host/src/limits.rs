@@ -265,6 +265,20 @@ pub const NOTIFY_TIMEOUT: Duration = Duration::from_secs(10);
 pub const NOTIFY_TRY_FOR: Duration = Duration::from_secs(900);
 /// Lines logged per second about one rule's receiver.
 pub const NOTIFY_LOG_LINES_PER_S: u32 = 1;
+/// Unacknowledged messages of an archive's queue, and lines that are synced together.
+pub const ARCHIVE_PREFETCH: u16 = 200;
+/// Bytes of bodies that are archived together, unless a single message is larger.
+pub const ARCHIVE_GROUP_BYTES: usize = 16 * MIB;
+/// How long archiving waits for one more message before it writes those that it has.
+pub const ARCHIVE_GATHER: Duration = Duration::from_millis(20);
+/// How often an archive that is full, or can't be written, is tried again.
+pub const ARCHIVE_LOOK: Duration = Duration::from_secs(5);
+/// How often dead-letter queues are looked at.
+pub const DEAD_LETTERS_LOOK: Duration = Duration::from_secs(30);
+/// Time to look at the oldest message of one.
+pub const DEAD_LETTERS_PEEK: Duration = Duration::from_secs(2);
+/// The share of a limit past which people are warned.
+pub const DEAD_LETTERS_NEAR_SHARE: f64 = 0.8;
 /// How often conditions are looked at.
 pub const CONDITION_LOOK: Duration = Duration::from_secs(1);
 

@@ -32,6 +32,7 @@ pub mod job;
 pub mod journal;
 pub mod judge;
 pub mod lane;
+mod plugins;
 pub mod prepare;
 pub mod publishing;
 pub mod ramp;
@@ -50,6 +51,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::backoff::Backoff;
 use self::crash::CrashJournal;
 pub use self::intake::{Readiness, State, Want};
+pub use self::plugins::{load as load_plugins, load_all as load_all_plugins};
 use self::shard::{Event, Shard};
 pub use self::start::{Setup, StartError};
 

@@ -7,7 +7,7 @@
 
 mod conditions;
 mod folder;
-mod plugins;
+mod governance;
 mod supervisor;
 #[cfg(test)]
 mod tests;
@@ -21,14 +21,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use self::plugins::load as load_plugins;
 use self::supervisor::Supervisor;
 use crate::admin::{self, Command};
 use crate::alert::Alerts;
 use crate::broker::{self, Broker};
 use crate::config::Config;
 use crate::limits::{LIVE_PING, LIVE_SILENCE};
-use crate::pipeline::{Pipelines, Readiness, Setup, State, Want};
+pub use crate::pipeline::load_plugins;
+use crate::pipeline::{Pipelines, Readiness, Setup, State, Want, load_all_plugins};
 use crate::plugin::{Engine, EngineOptions, Plugin};
 use crate::telemetry::Telemetry;
 use crate::topology;
@@ -92,7 +92,7 @@ impl Service {
         let alerts =
             (!config.notify.is_empty()).then(|| Alerts::new(&config.notify, &brokers, &telemetry));
         let engine = Engine::new(EngineOptions { cache_dir: config.service.cache_dir.clone() })?;
-        let plugins = plugins::load_all(engine, &config).await?;
+        let plugins = load_all_plugins(engine, &config).await?;
         let plans = topology::plan(&config);
         let stopping = CancellationToken::new();
         let mut tasks = Vec::new();
@@ -114,6 +114,8 @@ impl Service {
             plugins: &plugins,
             telemetry: &telemetry,
         })?;
+        let governance = governance::tasks(&config, &brokers, &readiness, &telemetry);
+        tasks.extend(governance.into_iter().map(|task| until(stopping.clone(), task)));
         let inner = Arc::new(Inner {
             config,
             telemetry,

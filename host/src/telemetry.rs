@@ -8,6 +8,7 @@
 
 mod bounded;
 mod broker;
+mod dead_letters;
 mod failures;
 mod families;
 mod histogram;
@@ -30,6 +31,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 
 pub use self::broker::{BrokerMetrics, BrokerSnapshot};
+pub use self::dead_letters::DeadLetterMetrics;
 pub use self::failures::Failed;
 pub use self::notify::NotifyMetrics;
 pub use self::pipeline::{Outcome, PipelineMetrics};
@@ -95,6 +97,12 @@ impl Telemetry {
     #[must_use]
     pub fn notify(&self, rule: &str, receiver: &'static str) -> NotifyMetrics {
         NotifyMetrics::new(rule, receiver, &self.0.families)
+    }
+
+    /// The metrics of a dead-letter queue.
+    #[must_use]
+    pub fn dead_letters(&self, broker: &str, queue: &str) -> DeadLetterMetrics {
+        DeadLetterMetrics::new(broker, queue, &self.0.families)
     }
 
     /// What people may have to be told of, from now on; whoever listened before hears no more. Notices

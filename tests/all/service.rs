@@ -4,6 +4,7 @@
 //! plain lapin on the broker, HTTP and the control socket on the host.
 
 mod alerts;
+mod archive;
 mod breaker;
 mod brokers;
 mod crashes;

@@ -115,6 +115,18 @@ impl Letter {
         letter
     }
 
+    /// Reads a message that its dead-letter queue kept no longer, and how it left that one.
+    #[must_use]
+    pub fn archived(mut message: Message) -> (Self, Option<Death>) {
+        let left = deaths(&message.properties.headers).into_iter().next();
+        if let Some(left) = &left {
+            message.exchange.clone_from(&left.exchange);
+            message.routing_key.clone_from(&left.routing_key);
+            forget_newest_death(&mut message.properties.headers);
+        }
+        (Self::read(message), left)
+    }
+
     fn bare(message: Message) -> Self {
         Self {
             message,

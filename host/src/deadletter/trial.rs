@@ -18,10 +18,10 @@ use crate::limits::DLQ_TRIAL_BATCH;
 use crate::message::Message;
 use crate::pipeline::instances::{Instances, Stages};
 use crate::pipeline::job::Job;
+use crate::pipeline::load_plugins;
 use crate::pipeline::prepare::{Arrival, Reading};
 use crate::pipeline::stages::{self, Outcome, Setting, Stage};
 use crate::plugin::{Engine, EngineOptions, Plugin};
-use crate::service::load_plugins;
 use crate::state::first_generation;
 use crate::telemetry::{PipelineMetrics, Telemetry};
 

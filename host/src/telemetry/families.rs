@@ -1,5 +1,7 @@
 //! Every metric's name and help, in one place.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -38,6 +40,7 @@ pub(super) struct Families {
     pub(super) state_bytes: Family<Labels, Gauge>,
     pub(super) paused: Family<Labels, Gauge>,
     pub(super) told: ToldFamilies,
+    pub(super) dead_letters: DeadLetterFamilies,
     pub(super) broker_connected: Family<Labels, Gauge>,
     pub(super) broker_blocked: Family<Labels, Gauge>,
     pub(super) broker_reconnects: Family<Labels, Counter>,
@@ -50,6 +53,15 @@ pub(super) struct ToldFamilies {
     pub(super) conditions: Family<Labels, Gauge>,
     pub(super) notices_lost: Counter,
     pub(super) notifications: Family<Labels, Counter>,
+}
+
+/// What dead-letter queues hold.
+#[derive(Debug)]
+pub(super) struct DeadLetterFamilies {
+    pub(super) messages: Family<Labels, Gauge>,
+    pub(super) age: Family<Labels, Gauge>,
+    pub(super) share: Family<Labels, Gauge<f64, AtomicU64>>,
+    pub(super) archived: Family<Labels, Counter>,
 }
 
 // === impl Families ===
@@ -107,6 +119,7 @@ impl Families {
             state_bytes: bytes(r, "state", "State of all keys"),
             paused: add(r, "pipeline_paused", "1 while the pipeline takes no deliveries"),
             told: ToldFamilies::register(r),
+            dead_letters: DeadLetterFamilies::register(r),
             broker_connected: add(r, "broker_connected", "1 while the broker is connected"),
             broker_blocked: add(
                 r,
@@ -119,6 +132,23 @@ impl Families {
                 "broker_receipts_dropped",
                 "Deliveries of this broker released because nothing settled them: a bug",
             ),
+        }
+    }
+}
+
+// === impl DeadLetterFamilies ===
+
+impl DeadLetterFamilies {
+    fn register(r: &mut Registry) -> Self {
+        Self {
+            messages: add(r, "dead_letters", "Messages in a dead-letter queue"),
+            age: seconds(r, "dead_letters_oldest", "How long the oldest of them has been there"),
+            share: add(
+                r,
+                "dead_letters_limit_share",
+                "How near a dead-letter queue is to its limit: 1 is full",
+            ),
+            archived: add(r, "dead_letters_archived", "Dead letters written to the archive"),
         }
     }
 }

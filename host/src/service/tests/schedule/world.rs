@@ -64,7 +64,7 @@ fn plugin() -> Arc<Plugin> {
         let text = "broker.main.url = \"embedded:\"\n[[plugin]]\nname = \"first\"\nfile = \"builtin:meter-anomaly\"\n";
         let (config, _) = config::parse(text, Path::new("plugin.toml")).unwrap();
         let settings = config.plugins.values().next().unwrap();
-        crate::service::plugins::load(&engine, settings).unwrap()
+        crate::service::load_plugins(&engine, settings).unwrap()
     };
     Arc::clone(PLUGIN.get_or_init(load))
 }

@@ -15,7 +15,7 @@ use crate::plugin::{Engine, LoadError, Plugin};
 ///
 /// # Errors
 /// All plugins that can't be loaded, not the first alone.
-pub(super) async fn load_all(
+pub async fn load_all(
     engine: Engine,
     config: &Config,
 ) -> anyhow::Result<BTreeMap<String, Arc<Plugin>>> {
