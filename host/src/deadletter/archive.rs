@@ -188,7 +188,8 @@ async fn group(consumer: &mut dyn Consumer) -> Result<Vec<Delivery>, BrokerError
 fn line(message: &Message, now_s: u64) -> Value {
     let (letter, left) = Letter::archived(message.clone());
     let Death { queue, reason, time, .. } = left.unwrap_or_default();
-    let found = Found { report: letter.stand_in(), letter, reported: false, place: queue };
+    let report = letter.stand_in();
+    let found = Found { report, letter, reported: false, fate: None, place: queue };
     let mut line = export::line(&found);
     line["letter"] = found.letter.digest.clone().into();
     line["failure_id"] = json!(found.letter.failure_id);
