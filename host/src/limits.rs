@@ -64,8 +64,13 @@ pub const KEY_BYTES: usize = 255;
 pub const SHORT_STRING_BYTES: usize = 255;
 /// Levels of a field table, itself included.
 pub const TABLE_DEPTH: usize = 16;
-/// Bytes of headers on what the host publishes; must fit in one frame (128 KiB by default).
+/// Bytes of headers that a plugin may put on a message.
 pub const HEADERS_BYTES: usize = 64 * 1024;
+/// Bytes of a frame, in which a message's headers and properties must fit: RabbitMQ's default.
+pub const FRAME_BYTES: usize = 128 * 1024;
+/// Bytes of headers on a copy that the host makes of a message. The rest of the frame is for its other
+/// properties, and for the `x-death` that the broker adds on the copy's way.
+pub const COPY_HEADERS_BYTES: usize = FRAME_BYTES - 8 * 1024;
 /// Bytes of a failure's text in a report or a header.
 pub const FAILURE_TEXT_BYTES: usize = 1024;
 
@@ -148,6 +153,9 @@ pub const RETRY_ATTEMPTS: u32 = 6;
 /// What may wait in the host behind a retried message of its key, as a part of the prefetch: one in
 /// so many.
 pub const RETRY_PARK_SHARE: usize = 4;
+/// How long a message may be held here while its key waits, well below RabbitMQ's acknowledgement
+/// timeout of 30 minutes; what would be held longer waits in the delay queue.
+pub const RETRY_PARK_TIME: Duration = Duration::from_secs(600);
 /// Attempts of a message whose call passed its deadline.
 pub const DEADLINE_ATTEMPTS: u32 = 3;
 

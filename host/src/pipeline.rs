@@ -9,13 +9,14 @@
 //! |---|---|
 //! | `intake`, `ramp`, `breaker` | what is consumed, how much of it at once, and when it is given back |
 //! | `prepare`, `headers`, `field`, `identity` | what a delivery is: original, key, identity, attempt |
-//! | `shard`, `shape`, `lane`, `backlog` | what runs next, and what is undone when something can't be published |
+//! | `shard`, `shape`, `lane`, `backlog`, `alarm` | what runs next, what waits for its key, and what is undone when something can't be published |
 //! | `stages`, `instances` | a batch through the plugins, one failing message apart from all others |
 //! | `crash` | which messages hosts died with, and who runs alone |
 //! | `judge` | what becomes of a failure |
 //! | `address`, `publishing`, `journal` | what is sent where, and whether it arrived |
 
 pub mod address;
+pub mod alarm;
 pub mod backlog;
 mod backoff;
 pub mod breaker;

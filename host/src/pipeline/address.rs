@@ -153,6 +153,18 @@ impl Addresses {
         self.copy_to(String::new(), delay, properties, job)
     }
 
+    /// The copy of a message that waits on a rung without having run, behind what its key waits for.
+    #[must_use]
+    pub fn waiting_copy(&self, job: &Job, rung: Duration) -> Planned {
+        let mut properties = self.bare_copy(job);
+        properties.headers.set(headers::ATTEMPT, i64::from(job.attempt));
+        if job.first_failed_at > 0 {
+            properties.headers.set(headers::FIRST_FAILED_AT, seconds(job.first_failed_at));
+        }
+        let delay = topology::delay_queue(&self.queue, self.queue_kind, rung);
+        self.copy_to(String::new(), delay, properties, job)
+    }
+
     /// The copy that is dead-lettered in the original's place, with the reason in its headers.
     #[must_use]
     pub fn annotated(
@@ -173,17 +185,19 @@ impl Addresses {
         &self,
         exchange: String,
         routing_key: String,
-        properties: Properties,
+        mut properties: Properties,
         job: &Job,
     ) -> Planned {
+        // What doesn't fit at all is refused by whoever publishes it.
+        headers::fit(&mut properties.headers);
         let message =
             Outgoing { exchange, routing_key, properties, body: job.message.body.clone() };
         Planned { broker: self.broker, message, role: Role::Copy }
     }
 
     /// The original's properties without what would expire, reroute or be refused; with where it came
-    /// from, and the reason.
-    fn copy(&self, job: &Job, failure: &Failure, now_s: u64) -> Properties {
+    /// from.
+    fn bare_copy(&self, job: &Job) -> Properties {
         let mut properties = job.message.properties.clone();
         properties.delivery_mode = Some(2);
         properties.expiration = None;
@@ -191,6 +205,12 @@ impl Addresses {
         headers::strip_own(&mut properties.headers);
         headers::strip_broker(&mut properties.headers);
         self.origin(job, &mut properties.headers);
+        properties
+    }
+
+    /// The same with the reason.
+    fn copy(&self, job: &Job, failure: &Failure, now_s: u64) -> Properties {
+        let mut properties = self.bare_copy(job);
         let first = if job.first_failed_at == 0 { now_s } else { job.first_failed_at };
         let reason = &mut properties.headers;
         reason.set(headers::PIPELINE, self.pipeline.as_str());

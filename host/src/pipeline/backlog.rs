@@ -87,7 +87,7 @@ impl Backlog {
         batch
     }
 
-    /// Takes out every message that `leaves` says, in no particular order.
+    /// Takes out every message that `leaves` says, those of one key in order.
     pub fn extract(&mut self, mut leaves: impl FnMut(&Job) -> bool) -> Vec<Job> {
         let mut gone = Vec::new();
         for queue in self.ranks.values_mut() {
@@ -101,6 +101,12 @@ impl Backlog {
             self.uncount(job);
         }
         gone
+    }
+
+    /// How many wait of that key.
+    #[must_use]
+    pub fn of_key(&self, key: &str) -> usize {
+        self.keys.get(key).map_or(0, |(count, _)| *count)
     }
 
     /// Whether nothing waits.

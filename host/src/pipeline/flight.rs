@@ -11,6 +11,7 @@ use crate::telemetry::PipelineMetrics;
 pub struct InFlight {
     held: AtomicUsize,
     emptied: Notify,
+    parked: AtomicUsize,
 }
 
 impl InFlight {
@@ -26,6 +27,22 @@ impl InFlight {
         if self.held.fetch_sub(settled, Ordering::AcqRel) == settled {
             self.emptied.notify_waiters();
         }
+    }
+
+    /// Of those held, so many more wait for their key, as far as the bound allows. How many may.
+    pub fn park(&self, wanted: usize, bound: usize) -> usize {
+        let mut granted = 0;
+        let _always_some =
+            self.parked.fetch_update(Ordering::AcqRel, Ordering::Acquire, |parked| {
+                granted = bound.saturating_sub(parked).min(wanted);
+                Some(parked + granted)
+            });
+        granted
+    }
+
+    /// So many don't any more.
+    pub fn unpark(&self, messages: usize) {
+        self.parked.fetch_sub(messages, Ordering::AcqRel);
     }
 
     /// Waits until none is held.

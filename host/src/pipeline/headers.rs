@@ -4,7 +4,7 @@
 //! the host's own exchanges: by [`RETURN_EXCHANGE`], which is internal, from a delay queue; by
 //! [`REPLAY_EXCHANGE`] from whoever may replay dead letters. From anybody else they are taken off.
 
-use crate::limits::{REPLAY_EXCHANGE, RETURN_EXCHANGE};
+use crate::limits::{COPY_HEADERS_BYTES, REPLAY_EXCHANGE, RETURN_EXCHANGE};
 use crate::message::{FieldValue, Message, Table};
 
 /// Which attempt this is; on a retry copy.
@@ -158,6 +158,24 @@ pub fn restore(message: &mut Message) -> History {
         headers.0.extend(brokers.0);
     }
     history
+}
+
+/// Makes a copy's headers fit in a frame at the cost of what the host itself says of the failure, and
+/// then of what brokers said before; what its producer wrote stays. Whether they fit.
+pub fn fit(headers: &mut Table) -> bool {
+    let over = |headers: &Table| headers.wire_bytes().saturating_sub(COPY_HEADERS_BYTES);
+    let excess = over(headers);
+    if let Some(text) = headers.text(TEXT).filter(|_| excess > 0) {
+        let kept = text[..text.floor_char_boundary(text.len().saturating_sub(excess))].to_owned();
+        headers.set(TEXT, kept);
+    }
+    for name in [TEXT, BROKERS, PLUGIN_DIGEST, PLUGIN, PIPELINE, CODE, CLASS] {
+        if over(headers) == 0 {
+            break;
+        }
+        headers.remove(name);
+    }
+    over(headers) == 0
 }
 
 /// Told by the exchange that the broker names: it says the truth.

@@ -319,6 +319,10 @@ impl Intake {
             self.forget(number).await;
             return cancelled;
         }
+        for shard in &self.shards {
+            // A shard that is gone has nothing to give back.
+            let _ = shard.send(Event::Draining(self.lane, number)).await;
+        }
         let patient = *self.want.borrow() == Want::Stop;
         let given_up = tokio::select! {
             biased;

@@ -13,6 +13,8 @@ mod admit;
 mod crash;
 mod give_up;
 mod group;
+mod judging;
+mod parking;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -21,11 +23,12 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use self::group::{End, Entry, Group};
+use self::parking::Parking;
 use super::address::Planned;
+use super::alarm::Alarm;
 use super::backlog::Backlog;
 use super::identity::Window;
 use super::job::Job;
-use super::judge::{Sentence, Terminal, judge};
 use super::publishing::{Done, Fate};
 use super::shape::Shape;
 use super::stages::{self, Call, Outcome, Run, Setting};
@@ -50,6 +53,7 @@ pub struct Lane {
     running: HashSet<[u8; 16]>,
     /// Given up; released with what else the consumer handed out.
     stranded: Vec<Job>,
+    parking: Parking,
 }
 
 impl Lane {
@@ -66,12 +70,22 @@ impl Lane {
             window,
             running: HashSet::new(),
             stranded: Vec::new(),
+            parking: Parking::default(),
         }
+    }
+
+    /// Gives it what wakes its shard when a key has waited long enough.
+    #[must_use]
+    pub fn with_alarm(mut self, alarm: Alarm) -> Self {
+        self.parking.alarm = Some(alarm);
+        self
     }
 
     /// A message arrived.
     pub fn arrived(&mut self, job: Job) {
-        self.backlog.push(job);
+        if let Some(job) = self.beside_parked(job) {
+            self.backlog.push(job);
+        }
     }
 
     /// Whether [`Lane::work`] may have something to do.
@@ -89,10 +103,11 @@ impl Lane {
     pub fn work(&mut self, call: &mut dyn Call, fitting: usize, now_us: u64) -> bool {
         let limits =
             BatchLimits { messages: self.shape.batch.messages.min(fitting), ..self.shape.batch };
+        self.unpark();
         let running = &mut self.running;
-        let mut taken = self.backlog.take(limits, |job| match &job.identity {
-            Some(identity) => running.insert(identity.whole),
-            None => true,
+        let mut gate = self.parking.gate();
+        let mut taken = self.backlog.take(limits, |job| {
+            gate.opens_to(job) && job.identity.is_none_or(|identity| running.insert(identity.whole))
         });
         if taken.is_empty() {
             return false;
@@ -117,6 +132,7 @@ impl Lane {
             fault::point(Point::PostRun, || taken.iter().map(|job| &*job.body));
             let group = self.group(taken, run, now_us / 1_000_000);
             self.ready.push_back(group);
+            self.divert_overflow();
             self.dispatch();
         }
         true
@@ -141,10 +157,12 @@ impl Lane {
         run
     }
 
-    fn group(&self, jobs: Vec<Job>, run: Run, now_s: u64) -> Group {
+    fn group(&mut self, jobs: Vec<Job>, mut run: Run, now_s: u64) -> Group {
+        let ran = jobs.into_iter().zip(run.outcomes).collect();
+        let ran = self.keep_order(ran, &mut run.changes, now_s);
         let addresses = &self.shape.addresses;
         let mut group = Group { changes: run.changes, ..Group::default() };
-        for (job, outcome) in jobs.into_iter().zip(run.outcomes) {
+        for (job, outcome) in ran {
             let (end, items) = match outcome {
                 Outcome::Done(emitted) => (End::Done, addresses.outputs(&job, emitted)),
                 Outcome::Dropped { reason, emitted } => {
@@ -155,39 +173,6 @@ impl Lane {
             group.add(job, end, items);
         }
         group
-    }
-
-    /// What becomes of a failed message, and what must be published for it.
-    fn sentence(&self, job: &Job, failure: Failure, now_s: u64) -> (End, Vec<Planned>) {
-        let shape = &*self.shape;
-        let addresses = &shape.addresses;
-        if let Sentence::Retry(rung) = judge(&failure, job.attempt, &shape.policy) {
-            shape.metrics.failed(job.failed(&failure, Settled::Retried));
-            let copy = addresses.retry_copy(job, &failure, rung, now_s);
-            return (End::Failed(failure, Settled::Retried), vec![copy]);
-        }
-        self.end(job, failure, now_s)
-    }
-
-    /// How a message ends that won't be tried again, told to whom it concerns.
-    fn end(&self, job: &Job, failure: Failure, now_s: u64) -> (End, Vec<Planned>) {
-        let shape = &*self.shape;
-        let addresses = &shape.addresses;
-        let mut items = Vec::new();
-        let settled = match &shape.policy.terminal {
-            Terminal::Nack => Settled::DeadLettered,
-            Terminal::Discard => Settled::Discarded,
-            Terminal::Annotate { exchange, routing_key } => {
-                let to = (exchange.as_str(), routing_key.as_deref());
-                items.push(addresses.annotated(job, &failure, to, now_s));
-                Settled::Annotated
-            }
-        };
-        let report = addresses.report(job, &failure, settled.as_str(), now_s);
-        items.insert(0, addresses.tell(&report));
-        shape.metrics.failed(job.failed(&failure, settled));
-        shape.metrics.ended(&report);
-        (End::Failed(failure, settled), items)
     }
 
     /// Hands what is ready to the publisher, if that is idle.
@@ -286,24 +271,6 @@ impl Lane {
         job
     }
 
-    /// Messages whose outputs or copies can't be published are judged in their turn. Where a retry's
-    /// copy can't be made the message ends; an annotated one leaves the broker's own dead-lettering.
-    fn sentence_failed(&mut self, failed: Vec<(Entry, Failure)>, now_s: u64) {
-        if failed.is_empty() {
-            return;
-        }
-        let mut group = Group::default();
-        for (entry, failure) in failed {
-            let (end, items) = match entry.end {
-                End::Failed(first, Settled::Retried) => self.end(&entry.job, first, now_s),
-                End::Failed(first, _) => (End::Failed(first, Settled::DeadLettered), Vec::new()),
-                End::Done | End::Dropped(_) => self.sentence(&entry.job, failure, now_s),
-            };
-            group.add(entry.job, end, items);
-        }
-        self.ready.push_front(group);
-    }
-
     fn commit(&mut self, changes: Changes) {
         let (keys, bytes) = (self.store.keys(), self.store.bytes());
         self.store.commit(changes);
@@ -326,8 +293,11 @@ impl Lane {
                 (Settlement::DeadLetter, Settled::DeadLettered)
             }
             End::Failed(_, settled) => (Settlement::Ack, *settled),
+            End::Diverted => (Settlement::Ack, Settled::Retried),
         };
-        match (settlement, entry.job.identity) {
+        // A diverted message comes back as the one that it is.
+        let ended = entry.job.identity.filter(|_| !matches!(entry.end, End::Diverted));
+        match (settlement, ended) {
             (Settlement::Ack, Some(identity)) => self.window.settle(identity, Instant::now()),
             (Settlement::DeadLetter, Some(identity)) => self.window.bury(identity, Instant::now()),
             _ => {}
@@ -367,6 +337,7 @@ impl Lane {
         }
         let stranded = std::mem::take(&mut self.stranded);
         self.release(stranded);
+        self.forget_parked();
     }
 
     /// The shard stops: what is still held here, if only for a consumer that is gone, is released.

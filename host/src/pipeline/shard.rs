@@ -25,6 +25,10 @@ pub enum Event {
     Published(usize, Done),
     /// Consumers of that pipeline up to this one are gone.
     Lost(usize, u64),
+    /// Consumers of that pipeline up to this one are being wound down; all that they handed out is here.
+    Draining(usize, u64),
+    /// Something of that pipeline has waited long enough.
+    Due(usize),
     /// Asked to show that it lives.
     Ping(oneshot::Sender<()>),
     /// Nothing more will come.
@@ -160,6 +164,8 @@ impl<G: Guests> Worker<G> {
             Event::Arrived(lane, job) => self.lanes[lane].arrived(*job),
             Event::Published(lane, done) => self.lanes[lane].published(done),
             Event::Lost(lane, consumer) => self.lanes[lane].lost(consumer),
+            Event::Draining(lane, consumer) => self.lanes[lane].draining(consumer),
+            Event::Due(lane) => self.lanes[lane].unpark(),
             Event::Ping(answer) => drop(answer.send(())),
             Event::Stop => {
                 self.lanes.iter_mut().for_each(Lane::close);

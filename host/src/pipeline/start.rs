@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::address::{Addresses, OutputTarget};
+use super::alarm::Alarm;
 use super::crash::CrashJournal;
 use super::flight::InFlight;
 use super::intake::{Intake, Readiness, State, Want};
@@ -21,7 +22,7 @@ use super::shard::{Event, Shard};
 use super::stages::Stage;
 use super::{Handle, Pipelines, Tasks};
 use crate::broker::{Broker, ConsumeRequest, Declaration};
-use crate::config::{Config, DeadLetter, KeySource, Pipeline, Queue, Retry};
+use crate::config::{Config, DeadLetter, KeySource, Pipeline, Queue, Retry, RetryOrder};
 use crate::limits::SHARD_EVENTS;
 use crate::plugin::Plugin;
 use crate::state::first_generation;
@@ -105,7 +106,11 @@ impl Pipelines {
                 let (breaker, metrics) = (Arc::clone(&shape.breaker), shape.metrics.clone());
                 let task = Publishing::new(Arc::clone(&targets), metrics, breaker, abandon.clone());
                 publishing.push(tokio::spawn(task.run(lane, requests, events.clone())));
-                Lane::new(Arc::clone(shape), groups)
+                let new = Lane::new(Arc::clone(shape), groups);
+                match shape.policy.retry.order {
+                    RetryOrder::Key => new.with_alarm(Alarm::start(lane, events.clone())),
+                    RetryOrder::Free => new,
+                }
             });
             let lanes = lanes.collect();
             shards.push(start_shard(number, lanes, (events, inbox))?);

@@ -8,7 +8,7 @@ use lapin::{BasicProperties, Connection};
 
 use super::fields::{TooLong, header_frame_bytes, short, to_properties};
 use crate::broker::{Outgoing, Published};
-use crate::limits::{HEADERS_BYTES, PUBLISH_BYTES};
+use crate::limits::PUBLISH_BYTES;
 use crate::message::Properties;
 
 #[cfg(test)]
@@ -48,10 +48,6 @@ fn encode(message: &Outgoing, frame_max: usize, user: &str) -> Result<Encoded, S
     let body = message.body.len();
     if body > PUBLISH_BYTES {
         return Err(format!("the body has {body} bytes; {PUBLISH_BYTES} are allowed"));
-    }
-    let headers = message.properties.headers.wire_bytes();
-    if headers > HEADERS_BYTES {
-        return Err(format!("the headers have {headers} bytes; {HEADERS_BYTES} are allowed"));
     }
     let header_frame = header_frame_bytes(&message.properties);
     if header_frame > frame_max {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::Shared;
 use super::queue::parse_expiration;
 use crate::broker::{Outgoing, Published, Publisher};
-use crate::limits::{HEADERS_BYTES, PUBLISH_BYTES, SHORT_STRING_BYTES};
+use crate::limits::{FRAME_BYTES, PUBLISH_BYTES, SHORT_STRING_BYTES};
 
 /// A publisher on the embedded broker.
 pub(super) struct EmbeddedPublisher {
@@ -44,8 +44,8 @@ fn impossible(outgoing: &Outgoing) -> Option<String> {
         return Some(format!("routing key of {key} bytes, {SHORT_STRING_BYTES} at most"));
     }
     let headers = outgoing.properties.headers.wire_bytes();
-    if headers > HEADERS_BYTES {
-        return Some(format!("headers of {headers} bytes, {HEADERS_BYTES} at most"));
+    if headers > FRAME_BYTES {
+        return Some(format!("headers of {headers} bytes, {FRAME_BYTES} at most"));
     }
     let expiration = outgoing.properties.expiration.as_deref()?;
     match parse_expiration(expiration) {

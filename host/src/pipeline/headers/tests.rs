@@ -80,3 +80,32 @@ fn the_hosts_headers_count_from_nobody_else() {
         assert!(!are_forged(&forged));
     }
 }
+
+#[test]
+fn what_is_too_large_for_a_frame_gives_up_the_failures_text_then_what_brokers_said() {
+    let brokers: Table = [("x-death", "d".repeat(2000))].into_iter().collect();
+    let copy = |producers: usize| -> Table {
+        let mut headers: Table = [("mine", "m".repeat(producers))].into_iter().collect();
+        headers.set(ATTEMPT, 2);
+        headers.set(CODE, "c".repeat(100));
+        headers.set(TEXT, "é".repeat(500));
+        headers.set(BROKERS, FieldValue::Table(brokers.clone()));
+        headers
+    };
+    let room = COPY_HEADERS_BYTES - copy(0).wire_bytes();
+    let fitted = |over: usize| {
+        let mut headers = copy(room + over);
+        let fits = fit(&mut headers);
+        assert_eq!(headers.text("mine").map(str::len), Some(room + over), "the producer's stays");
+        assert!(headers.get(ATTEMPT).is_some());
+        assert_eq!(fits, headers.wire_bytes() <= COPY_HEADERS_BYTES);
+        let kept = [BROKERS, CODE].map(|name| headers.get(name).is_some());
+        (fits, headers.text(TEXT).map(str::len), kept)
+    };
+    assert_eq!(fitted(0), (true, Some(1000), [true, true]));
+    assert_eq!(fitted(1), (true, Some(998), [true, true]), "cut at a character's boundary");
+    assert_eq!(fitted(1010), (true, None, [true, true]));
+    assert_eq!(fitted(1100), (true, None, [false, true]));
+    assert_eq!(fitted(3100), (true, None, [false, false]));
+    assert_eq!(fitted(5000), (false, None, [false, false]));
+}

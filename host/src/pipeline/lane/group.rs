@@ -38,6 +38,8 @@ pub(super) enum End {
     Dropped(String),
     /// As a failure, settled so.
     Failed(Failure, Settled),
+    /// With an ack, without having run: its copy waits on the broker behind what its key waits for.
+    Diverted,
 }
 
 // === impl Group ===

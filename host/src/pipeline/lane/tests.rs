@@ -17,16 +17,17 @@ use crate::pipeline::flight::InFlight;
 use crate::pipeline::headers::History;
 use crate::pipeline::identity::Identity;
 use crate::pipeline::journal::Journal;
-use crate::pipeline::judge::Policy;
+use crate::pipeline::judge::{Policy, Terminal};
 use crate::pipeline::stages::Stage;
 use crate::plugin::{Batch, CallError, Decisions, StateChange};
 use crate::telemetry::Telemetry;
 use crate::verdict::{Decision, Emission, FailureClass, Verdict};
 
-/// Counts per key and emits the count; rejects a body `reject`.
+/// Counts per key and emits the count; rejects a body `reject`, and asks for a retry of the first
+/// attempt of one that starts with `late`.
 #[derive(Default)]
-struct Counter {
-    ran: Vec<String>,
+pub(super) struct Counter {
+    pub(super) ran: Vec<String>,
 }
 
 impl Call for Counter {
@@ -37,6 +38,13 @@ impl Call for Counter {
         let messages = batch.messages.iter().map(|message| {
             let text = String::from_utf8(message.body.to_vec()).unwrap();
             self.ran.push(text.clone());
+            if text.starts_with("late") && message.attempt == 1 {
+                let (code, after) = ("late".to_owned(), None);
+                return Decision {
+                    verdict: Verdict::Retry { code, text, after },
+                    emissions: Vec::new(),
+                };
+            }
             if text == "reject" {
                 let verdict = Verdict::Reject { code: "no".to_owned(), text };
                 return Decision { verdict, emissions: Vec::new() };
@@ -60,10 +68,10 @@ impl Call for Counter {
 }
 
 /// A lane whose publisher is the test.
-struct Bench {
-    lane: Lane,
+pub(super) struct Bench {
+    pub(super) lane: Lane,
     groups: mpsc::Receiver<Vec<Planned>>,
-    counter: Counter,
+    pub(super) counter: Counter,
     settled: Arc<Ledger>,
     folder: tempfile::TempDir,
     tags: u64,
@@ -71,11 +79,20 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self::after(|_| ())
+        Self::made(Retry::never(), |_| ())
+    }
+
+    /// With that policy of retries.
+    pub(super) fn with(retry: Retry) -> Self {
+        Self::made(retry, |_| ())
     }
 
     /// On a state folder in which something happened before.
     fn after(past: impl FnOnce(&std::path::Path)) -> Self {
+        Self::made(Retry::never(), past)
+    }
+
+    fn made(retry: Retry, past: impl FnOnce(&std::path::Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         past(folder.path());
         let output = Output {
@@ -95,7 +112,7 @@ impl Bench {
                 first_generation: 0,
             }],
             plugins: vec![0],
-            policy: Policy { retry: Retry::never(), terminal: Terminal::Nack },
+            policy: Policy { retry, terminal: Terminal::Nack },
             addresses: Addresses {
                 pipeline: "p".to_owned(),
                 queue: "work".to_owned(),
@@ -120,7 +137,7 @@ impl Bench {
     }
 
     /// A message arrives; its tag.
-    fn arrives(&mut self, consumer: u64, key: &str, body: &str) -> u64 {
+    pub(super) fn arrives(&mut self, consumer: u64, key: &str, body: &str) -> u64 {
         self.delivered(consumer, key, body, false)
     }
 
@@ -143,30 +160,35 @@ impl Bench {
         self.tags
     }
 
-    fn work(&mut self) {
+    pub(super) fn work(&mut self) {
         assert!(self.lane.work(&mut self.counter, usize::MAX, 1_000_000));
     }
 
     /// What the publisher was handed last.
-    fn handed(&mut self) -> Vec<Planned> {
+    pub(super) fn handed(&mut self) -> Vec<Planned> {
         self.groups.try_recv().expect("a group is handed over")
     }
 
-    fn is_idle(&mut self) -> bool {
+    /// The same, where there is one.
+    pub(super) fn next_group(&mut self) -> Option<Vec<Planned>> {
+        self.groups.try_recv().ok()
+    }
+
+    pub(super) fn is_idle(&mut self) -> bool {
         self.groups.try_recv().is_err()
     }
 
     /// The publisher answers; what isn't said is safe.
-    fn answers(&mut self, items: Vec<Planned>, fate: impl Fn(&str) -> Fate) {
+    pub(super) fn answers(&mut self, items: Vec<Planned>, fate: impl Fn(&str) -> Fate) {
         let fates = items.iter().map(|item| fate(&body(item))).collect();
         self.lane.published(Done { items, fates });
     }
 
-    fn settled(&self) -> Vec<(u64, Settlement)> {
+    pub(super) fn settled(&self) -> Vec<(u64, Settlement)> {
         std::mem::take(&mut self.settled.0.lock().unwrap())
     }
 
-    fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         self.lane.shape.in_flight.held()
     }
 }
@@ -178,7 +200,7 @@ fn body(item: &Planned) -> String {
     }
 }
 
-fn bodies(items: &[Planned]) -> Vec<String> {
+pub(super) fn bodies(items: &[Planned]) -> Vec<String> {
     items.iter().map(body).collect()
 }
 

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use super::*;
+use crate::limits::FRAME_BYTES;
 use crate::message::FieldValue;
 
 const FRAME_MAX: usize = 131_072;
@@ -46,7 +47,7 @@ fn what_would_close_the_channel_or_panic_is_refused_with_its_reason() {
     large.body = vec![0; PUBLISH_BYTES + 1].into();
     assert!(refused(&large).contains("body"));
     let mut headers = message();
-    headers.properties.headers.set("h", FieldValue::Text(vec![0; HEADERS_BYTES].into()));
+    headers.properties.headers.set("h", FieldValue::Text(vec![0; FRAME_BYTES].into()));
     assert!(refused(&headers).contains("headers"));
     let mut late = message();
     late.properties.expiration = Some("soon".to_owned());
