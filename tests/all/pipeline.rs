@@ -3,6 +3,7 @@
 
 mod duplicates;
 mod faults;
+mod parking;
 mod poison;
 mod reading;
 mod replays;

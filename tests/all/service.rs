@@ -11,6 +11,7 @@ mod crashes;
 mod detection;
 mod exchanges;
 mod hostile;
+mod ladder;
 mod letters;
 mod poison;
 mod priorities;

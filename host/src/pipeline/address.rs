@@ -10,7 +10,7 @@ use super::job::Job;
 use super::stages::Emitted;
 use crate::broker::Outgoing;
 use crate::config::{Output, Unroutable};
-use crate::limits::{FAILURE_TEXT_BYTES, SHORT_STRING_BYTES};
+use crate::limits::{COPY_HEADERS_BYTES, FAILURE_TEXT_BYTES, SHORT_STRING_BYTES};
 use crate::message::{FieldValue, Properties, Table};
 use crate::report::{self, Report};
 use crate::topology;
@@ -145,24 +145,49 @@ impl Addresses {
     }
 
     /// The copy that waits on a rung and comes back to the queue.
-    #[must_use]
-    pub fn retry_copy(&self, job: &Job, failure: &Failure, rung: Duration, now_s: u64) -> Planned {
+    ///
+    /// # Errors
+    /// Why there can be none: its producer's headers leave no room for what it needs.
+    pub fn retry_copy(
+        &self,
+        job: &Job,
+        failure: &Failure,
+        rung: Duration,
+        now_s: u64,
+    ) -> Result<Planned, String> {
         let mut properties = self.copy(job, failure, now_s);
         properties.headers.set(headers::ATTEMPT, i64::from(job.attempt) + 1);
-        let delay = topology::delay_queue(&self.queue, topology::DELAY_KIND, rung);
-        self.copy_to(String::new(), delay, properties, job)
+        self.delayed(job, rung, properties)
     }
 
     /// The copy of a message that waits on a rung without having run, behind what its key waits for.
-    #[must_use]
-    pub fn waiting_copy(&self, job: &Job, rung: Duration) -> Planned {
+    ///
+    /// # Errors
+    /// As for [`Self::retry_copy`].
+    pub fn waiting_copy(&self, job: &Job, rung: Duration) -> Result<Planned, String> {
         let mut properties = self.bare_copy(job);
         properties.headers.set(headers::ATTEMPT, i64::from(job.attempt));
         if job.first_failed_at > 0 {
             properties.headers.set(headers::FIRST_FAILED_AT, seconds(job.first_failed_at));
         }
-        let delay = topology::delay_queue(&self.queue, self.queue_kind, rung);
-        self.copy_to(String::new(), delay, properties, job)
+        self.delayed(job, rung, properties)
+    }
+
+    fn delayed(
+        &self,
+        job: &Job,
+        rung: Duration,
+        mut properties: Properties,
+    ) -> Result<Planned, String> {
+        if !headers::fit(&mut properties.headers) {
+            return Err(format!(
+                "a copy's headers would have {} bytes; {COPY_HEADERS_BYTES} leave room in a frame for \
+                 what the broker adds",
+                properties.headers.wire_bytes()
+            ));
+        }
+        let delay = topology::delay_queue(&self.queue, topology::DELAY_KIND, rung);
+        Ok(self.copy_to(String::new(), delay, properties, job))
     }
 
     /// The copy that is dead-lettered in the original's place, with the reason in its headers.
@@ -177,6 +202,8 @@ impl Addresses {
         let mut properties = self.copy(job, failure, now_s);
         properties.headers.set(headers::FAILURE_ID, failure_id(job));
         properties.headers.set(headers::ATTEMPT, i64::from(job.attempt));
+        // One that doesn't fit is refused where it is published: then the broker's own way is left.
+        headers::fit(&mut properties.headers);
         let routing_key = routing_key.unwrap_or(&job.message.routing_key).to_owned();
         self.copy_to(exchange.to_owned(), routing_key, properties, job)
     }
@@ -185,11 +212,9 @@ impl Addresses {
         &self,
         exchange: String,
         routing_key: String,
-        mut properties: Properties,
+        properties: Properties,
         job: &Job,
     ) -> Planned {
-        // What doesn't fit at all is refused by whoever publishes it.
-        headers::fit(&mut properties.headers);
         let message =
             Outgoing { exchange, routing_key, properties, body: job.message.body.clone() };
         Planned { broker: self.broker, message, role: Role::Copy }

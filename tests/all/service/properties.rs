@@ -9,7 +9,7 @@ use crate::rabbit::{node, unique};
 use sluicegate_tests::guests::HOSTILE;
 
 /// A header of every type there is.
-fn every_type() -> FieldTable {
+pub(super) fn every_type() -> FieldTable {
     let mut inner = FieldTable::default();
     inner.insert("deep".into(), AMQPValue::LongString("down".into()));
     let mut array = FieldArray::default();

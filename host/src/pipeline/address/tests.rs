@@ -152,7 +152,7 @@ async fn a_retry_copy_comes_back_as_its_original() {
     job.replay_of = Some("f-1".to_owned());
     job.replay_count = 3;
     let rung = Duration::from_secs(5);
-    let copy = addresses().retry_copy(&job, &failure(), rung, 1000).message;
+    let copy = addresses().retry_copy(&job, &failure(), rung, 1000).unwrap().message;
     assert_eq!(copy.exchange, "");
     assert_eq!(copy.routing_key, topology::delay_queue("work", topology::DELAY_KIND, rung));
     assert_eq!((&copy.properties.expiration, &copy.properties.user_id), (&None, &None));

@@ -1,7 +1,5 @@
 //! What becomes of messages that failed, and who is told.
 
-use std::fmt::Write as _;
-
 use super::Lane;
 use super::group::{End, Entry, Group};
 use crate::pipeline::address::Planned;
@@ -12,13 +10,22 @@ use crate::verdict::Failure;
 
 impl Lane {
     /// What becomes of a failed message, and what must be published for it.
-    pub(super) fn sentence(&self, job: &Job, failure: Failure, now_s: u64) -> (End, Vec<Planned>) {
+    pub(super) fn sentence(
+        &self,
+        job: &Job,
+        mut failure: Failure,
+        now_s: u64,
+    ) -> (End, Vec<Planned>) {
         let shape = &*self.shape;
         let addresses = &shape.addresses;
         if let Sentence::Retry(rung) = judge(&failure, job.attempt, &shape.policy) {
-            shape.metrics.failed(job.failed(&failure, Settled::Retried));
-            let copy = addresses.retry_copy(job, &failure, rung, now_s);
-            return (End::Failed(failure, Settled::Retried), vec![copy]);
+            match addresses.retry_copy(job, &failure, rung, now_s) {
+                Ok(copy) => {
+                    shape.metrics.failed(job.failed(&failure, Settled::Retried));
+                    return (End::Failed(failure, Settled::Retried), vec![copy]);
+                }
+                Err(why) => failure.text = not_again(&why, &failure),
+            }
         }
         self.end(job, failure, now_s)
     }
@@ -54,8 +61,7 @@ impl Lane {
         for (entry, failure) in failed {
             let (end, items) = match entry.end {
                 End::Failed(mut first, Settled::Retried) => {
-                    let _infallible =
-                        write!(first.text, "; it can't be tried again: {}", failure.text);
+                    first.text = not_again(&failure.text, &first);
                     self.end(&entry.job, first, now_s)
                 }
                 End::Failed(first, _) => (End::Failed(first, Settled::DeadLettered), Vec::new()),
@@ -71,4 +77,9 @@ impl Lane {
         }
         self.ready.push_front(group);
     }
+}
+
+/// The reason first: texts are cut at their ends.
+fn not_again(why: &str, failure: &Failure) -> String {
+    format!("it can't be tried again: {why}; it failed: {}", failure.text)
 }

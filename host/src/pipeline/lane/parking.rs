@@ -206,8 +206,14 @@ impl Lane {
                 self.backlog.push(job);
                 continue;
             }
-            let copy = self.shape.addresses.waiting_copy(&job, rung);
-            group.add(job, End::Diverted, vec![copy]);
+            match self.shape.addresses.waiting_copy(&job, rung) {
+                Ok(copy) => group.add(job, End::Diverted, vec![copy]),
+                Err(_too_large) => {
+                    // It can't wait on the broker, so it waits here, whatever the bound.
+                    let job = self.reopen(job);
+                    self.backlog.push(job);
+                }
+            }
         }
         self.ready.push_back(group);
     }

@@ -55,7 +55,10 @@ impl Guest for Hostile {
                 "echo" => answer.echo(at, span(2), span(4), span(8)),
                 "look" => answer.next(at, attack::look(batch.now_us).as_bytes()),
                 "count" => answer.count(at, record[10], &batch),
-                "retry" => {
+                "echo at 2" | "echo at 3" if record[11] == u32::from(body.as_bytes()[8] - b'0') => {
+                    answer.echo(at, span(2), span(4), span(8));
+                }
+                "retry" | "echo at 2" | "echo at 3" => {
                     let seen = [span(2), span(4), span(8)];
                     answer.retry(at, record[11], batch.now_us, seen);
                 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::tests::{Bench, bodies};
 use super::*;
 use crate::broker::Settlement::{Ack, Release};
-use crate::config::{QueueKind, Retry};
+use crate::config::Retry;
 use crate::message::FieldValue;
 use crate::pipeline::headers;
 use crate::pipeline::publishing::Fate;
@@ -86,7 +86,7 @@ async fn what_is_past_the_bound_waits_in_the_delay_queue_in_order_and_as_it_is()
     }
     run(&mut bench);
     let tags = ["3", "4"].map(|body| bench.arrives(1, "a", body));
-    let delay = topology::delay_queue("work", QueueKind::Classic, SECOND);
+    let delay = topology::delay_queue("work", topology::DELAY_KIND, SECOND);
     let mut diverted = Vec::new();
     while let Some(items) = bench.next_group() {
         for item in &items {
