@@ -245,6 +245,11 @@ impl Oracle {
         &self.counts
     }
 
+    /// What is wrong so far, in words.
+    pub(super) fn told(&self) -> &[String] {
+        &self.told
+    }
+
     /// Once everything has come to rest: the counts, and what is wrong, in words.
     pub(super) fn verdict(mut self) -> (Counts, Vec<String>) {
         let missing: Vec<String> = self.inputs.values().filter_map(Input::missing).collect();

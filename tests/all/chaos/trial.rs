@@ -54,6 +54,8 @@ pub(super) struct Trial {
     publishers: Vec<JoinHandle<()>>,
     recoveries: Recoveries,
     memory_kib: u64,
+    /// How much of what is wrong has been printed.
+    told: usize,
     struck: BTreeMap<&'static str, usize>,
     pub(super) problems: Vec<String>,
     logs: VecDeque<String>,
@@ -107,6 +109,7 @@ impl Trial {
             publishers,
             recoveries: Recoveries::default(),
             memory_kib: 0,
+            told: 0,
             struck: BTreeMap::new(),
             problems: Vec::new(),
             logs: VecDeque::new(),
@@ -175,7 +178,7 @@ impl Trial {
         self.tell(fault, took);
     }
 
-    fn tell(&self, fault: Fault, took: Option<Duration>) {
+    fn tell(&mut self, fault: Fault, took: Option<Duration>) {
         let oracle = self.books.oracle();
         let counts = oracle.counts();
         let took = took.map_or("in a hurry".to_owned(), |took| {
@@ -192,6 +195,10 @@ impl Trial {
             counts.duplicated,
             if counts.is_clean() { "" } else { "  WRONG" }
         );
+        for wrong in &oracle.told()[self.told..] {
+            println!("            {wrong}");
+        }
+        self.told = oracle.told().len();
     }
 
     /// Waits until what is published from now on comes out of every pipeline and the host is ready.
