@@ -100,8 +100,9 @@ pub trait Consumer: Send {
     /// receipts are stale, except after [`Consumer::cancel`].
     async fn next(&mut self) -> Result<Delivery, BrokerError>;
 
-    /// Asks the broker for no more deliveries. Those already here can still be settled; those that
-    /// [`Consumer::next`] hasn't handed out are released.
+    /// Asks the broker for no more deliveries. Those already here can still be settled. Those that
+    /// [`Consumer::next`] hasn't handed out are released, at the latest when it is closed: with what is
+    /// released meanwhile, so that all of it comes again in its order.
     ///
     /// # Errors
     /// When the channel is already gone.

@@ -7,10 +7,40 @@ use sluicegate::message::FieldValue;
 use tokio::time::timeout;
 
 use super::{WAIT, consume, declare, fill, message, next, queue, until};
-use crate::rabbit::{disturbed, unique};
+use crate::rabbit::{disturbed, node, unique};
 
 /// From here on a late acknowledgement costs the consumer, before that its channel.
 const CANCELS_LATE_CONSUMERS: Version = Version { major: 4, minor: 3, patch: 0 };
+
+/// A quorum queue delivers what it got back in the order in which it got it.
+#[tokio::test]
+async fn what_a_cancelled_consumer_gives_back_comes_again_in_the_order_in_which_it_came() {
+    let broker = AmqpBroker::new("givenback", node().config());
+    let name = unique("givenback");
+    let limit = ("x-delivery-limit".to_owned(), FieldValue::I64(100));
+    let mut quorum = queue(&name, &[]);
+    quorum.kind = QueueKind::Quorum;
+    quorum.arguments = [("x-queue-type".to_owned(), "quorum".into()), limit].into_iter().collect();
+    broker.declare(&Declaration::Queue(quorum)).await.unwrap();
+    fill(&*broker, &name, 8).await;
+    let mut consumer = consume(&*broker, &name, 6).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(next(&mut consumer).await);
+    }
+    timeout(WAIT, consumer.cancel()).await.unwrap().unwrap();
+    while let Some(delivery) = held.pop() {
+        delivery.receipt.settle(Settlement::Release);
+    }
+    consumer.close().await.unwrap();
+    let mut consumer = consume(&*broker, &name, 8).await;
+    for expected in 0..8 {
+        let delivery = next(&mut consumer).await;
+        assert_eq!(delivery.message.body, expected.to_string());
+        delivery.receipt.settle(Settlement::Ack);
+    }
+    consumer.close().await.unwrap();
+}
 
 #[tokio::test]
 async fn a_killed_connection_makes_receipts_stale_and_the_next_consumer_goes_on() {

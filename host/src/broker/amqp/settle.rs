@@ -3,6 +3,7 @@
 //! Acknowledgements that race each other make RabbitMQ close the channel, so receipts only hand
 //! over what is asked; [`super::ack`] decides, the task here writes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -19,6 +20,8 @@ use crate::limits::{ACK_DELAY, SETTLE_BURST};
 /// What a channel's task is asked.
 enum Ask {
     Settle(u64, Settlement),
+    /// From here on what is released goes back together, with the next flush.
+    Gather,
     /// Answered when everything asked before is written.
     Flush(oneshot::Sender<lapin::Result<()>>),
 }
@@ -51,6 +54,13 @@ impl ChannelSettler {
             queue: queue.to_owned(),
             dropped,
         })
+    }
+
+    /// What is released from now on goes back at the next flush, in the order in which it came: a quorum
+    /// queue delivers again in the order in which it got back.
+    pub(super) async fn gather(&self) {
+        // A channel that is gone gives everything back by itself.
+        let _gone = self.asks.send(Ask::Gather).await;
     }
 
     /// Waits until everything asked so far is written. `None`: the channel broke before.
@@ -100,6 +110,7 @@ async fn run(channel: Channel, mut inbox: mpsc::Receiver<Ask>, prefetch: u16) {
     let mut asks = Vec::with_capacity(SETTLE_BURST);
     let mut frames = Vec::new();
     let mut due: Option<Instant> = None;
+    let mut gathered: Option<BTreeSet<u64>> = None;
     loop {
         let asked = tokio::select! {
             asked = inbox.recv_many(&mut asks, SETTLE_BURST) => Some(asked),
@@ -107,11 +118,20 @@ async fn run(channel: Channel, mut inbox: mpsc::Receiver<Ask>, prefetch: u16) {
         };
         let mut flushed = Vec::new();
         for ask in asks.drain(..) {
-            match ask {
-                Ask::Settle(tag, settlement) => {
+            match (ask, &mut gathered) {
+                (Ask::Settle(tag, Settlement::Release), Some(gathered)) => {
+                    gathered.insert(tag);
+                }
+                (Ask::Settle(tag, settlement), _) => {
                     coalescer.settle(tag, settlement, &mut frames);
                 }
-                Ask::Flush(done) => flushed.push(done),
+                (Ask::Gather, gathered) => *gathered = Some(BTreeSet::new()),
+                (Ask::Flush(done), _) => flushed.push(done),
+            }
+        }
+        if asked == Some(0) || !flushed.is_empty() {
+            for tag in gathered.iter_mut().flat_map(std::mem::take) {
+                coalescer.settle(tag, Settlement::Release, &mut frames);
             }
         }
         coalescer.collect(&mut frames);
