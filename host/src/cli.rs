@@ -42,7 +42,6 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one per process")]
 enum Verb {
     /// Run a simulated fleet of meters through real plugins and watch
     Demo(demo::Args),

@@ -41,7 +41,6 @@ pub struct Args {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one per process")]
 enum Verb {
     /// List failures, newest first, from their reports
     Ls(ls::Args),

@@ -85,7 +85,11 @@ impl Filter {
 fn has_header(report: &Report, name: &str, value: &str) -> bool {
     report.headers.get(name).is_some_and(|found| match found {
         serde_json::Value::String(text) => text == value,
-        other => other.to_string() == value,
+        // As it is written: `7`, `true`.
+        other => {
+            let written = other.to_string();
+            written == value
+        }
     })
 }
 

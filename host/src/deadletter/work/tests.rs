@@ -183,7 +183,7 @@ fn told(n: usize, again: &str) -> Outgoing {
         message_id: id,
         queue: "work".to_owned(),
         routing_key: message.routing_key,
-        code: if n % 3 == 0 { "odd" } else { "even" }.to_owned(),
+        code: if n.is_multiple_of(3) { "odd" } else { "even" }.to_owned(),
         class: "reject".to_owned(),
         end: "dead_lettered".to_owned(),
         ..Report::default()
