@@ -287,6 +287,20 @@ pub const DEAD_LETTERS_LOOK: Duration = Duration::from_secs(30);
 pub const DEAD_LETTERS_PEEK: Duration = Duration::from_secs(2);
 /// The share of a limit past which people are warned.
 pub const DEAD_LETTERS_NEAR_SHARE: f64 = 0.8;
+/// Looks at conditions for each sample of how many messages fail.
+pub const RISING_LOOKS: u64 = 10;
+/// Samples that are compared with those before: a minute.
+pub const RISING_SAMPLES: usize = 6;
+/// Samples before these: ten minutes.
+pub const RISING_BEFORE_SAMPLES: usize = 60;
+/// Failures in a minute below which no share is too large.
+pub const RISING_FAILURES_MIN: u64 = 20;
+/// The share of failures that is too large, if it is new.
+pub const RISING_SHARE: f64 = 0.1;
+/// How many times the share before is new.
+pub const RISING_FACTOR: f64 = 3.0;
+/// The share below which it is over.
+pub const RISING_OVER_SHARE: f64 = 0.05;
 /// How often conditions are looked at.
 pub const CONDITION_LOOK: Duration = Duration::from_secs(1);
 
