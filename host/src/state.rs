@@ -32,7 +32,10 @@ pub struct Store {
 }
 
 /// Generations of a rewound key start this much higher, above all that its undone batches used.
-const REWIND_STEP: u64 = 1 << 20;
+const REWIND_STEP: u64 = 1 << 26;
+/// And those of one that ran again within its batch, so much: all batches that are under way together
+/// stay below a rewound key's.
+const RERUN_STEP: u64 = 1 << 18;
 /// Bits of a generation that count; those above tell pipelines and stages apart.
 const COUNTER_BITS: u32 = 48;
 
@@ -66,6 +69,14 @@ impl Changes {
     #[must_use]
     pub fn touched_before(&self, key: &str, stage: usize) -> bool {
         self.keys.get(key).is_some_and(|stages| stages.iter().take(stage).any(Option::is_some))
+    }
+
+    /// Notes that batches which were built upon these were undone: the key's state stays, under
+    /// generations that those didn't use.
+    pub fn rewind(&mut self, key: &str) {
+        for entry in self.keys.get_mut(key).into_iter().flatten().flatten() {
+            entry.generation += REWIND_STEP;
+        }
     }
 
     /// Undoes a key.
@@ -151,6 +162,13 @@ impl Store {
 // === impl Entry ===
 
 impl Entry {
+    /// The same state under a generation that earlier runs of its batch didn't use.
+    #[must_use]
+    pub fn rerun(mut self) -> Self {
+        self.generation += RERUN_STEP;
+        self
+    }
+
     fn len(&self) -> usize {
         self.bytes.as_ref().map_or(0, Bytes::len)
     }

@@ -330,7 +330,7 @@ impl Lane {
         for group in std::mem::take(&mut self.ready) {
             for entry in group.entries {
                 if let Some(key) = entry.job.key.clone() {
-                    self.store.rewind(&key, self.shape.stages.len(), self.shape.index);
+                    self.rewind(&key);
                 }
                 self.settle(entry.job, Settlement::Release, Settled::Released);
             }
@@ -338,6 +338,14 @@ impl Lane {
         let stranded = std::mem::take(&mut self.stranded);
         self.release(stranded);
         self.forget_parked();
+    }
+
+    /// What a key was handed since its state was committed, or came into publication, is undone.
+    fn rewind(&mut self, key: &Arc<str>) {
+        if let Some(group) = &mut self.publishing {
+            group.changes.rewind(key);
+        }
+        self.store.rewind(key, self.shape.stages.len(), self.shape.index);
     }
 
     /// The shard stops: what is still held here, if only for a consumer that is gone, is released.

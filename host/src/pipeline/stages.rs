@@ -123,6 +123,7 @@ pub fn run(setting: &Setting<'_>, call: &mut dyn Call, jobs: &[Job]) -> Run {
                 *outcome = None;
             }
         }
+        runner.retire(&undone, &pending, &mut changes);
         pending = unfinished(&outcomes);
         rewound += pending.len();
     }
@@ -182,6 +183,29 @@ impl<'r> Runner<'r> {
         }
         changes.merge(delta);
         undone
+    }
+
+    /// What undone keys were handed in this pass had generations of its own: the state that they go
+    /// back to, and run on from, gets others. A message alone was handed nothing but what is kept.
+    fn retire(&self, undone: &HashSet<Arc<str>>, ran: &[usize], changes: &mut Changes) {
+        let several = |key: &&Arc<str>| {
+            ran.iter().filter(|at| self.jobs[**at].key.as_ref() == Some(*key)).count() > 1
+        };
+        for key in undone.iter().filter(several) {
+            let stages = self.setting.stages.iter().enumerate();
+            for (stage, _) in stages.filter(|(_, stage)| stage.stateful) {
+                let entry = changes.get(key, stage).cloned();
+                changes.set(key, stage, entry.unwrap_or_else(|| self.first(key, stage)).rerun());
+            }
+        }
+    }
+
+    /// The state that this run found.
+    fn first(&self, key: &str, stage: usize) -> Entry {
+        (self.setting.view)(key, stage).unwrap_or_else(|| Entry {
+            bytes: None,
+            generation: self.setting.stages[stage].first_generation,
+        })
     }
 
     fn sees(&self, stage: usize, progress: &Progress<'_>) -> bool {
@@ -276,11 +300,7 @@ impl<'r> Runner<'r> {
                     .get(key, stage)
                     .or_else(|| changes.get(key, stage))
                     .cloned()
-                    .or_else(|| (self.setting.view)(key, stage))
-                    .unwrap_or_else(|| Entry {
-                        bytes: None,
-                        generation: self.setting.stages[stage].first_generation,
-                    });
+                    .unwrap_or_else(|| self.first(key, stage));
                 handed.push((Arc::clone(key), entry));
             }
             *slot = Some(place);

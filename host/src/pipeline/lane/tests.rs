@@ -28,10 +28,13 @@ use crate::verdict::{Decision, Emission, FailureClass, Verdict};
 #[derive(Default)]
 pub(super) struct Counter {
     pub(super) ran: Vec<String>,
+    /// The generations of the states that it was handed.
+    handed: Vec<u64>,
 }
 
 impl Call for Counter {
     fn call(&mut self, _: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
+        self.handed.extend(batch.states.iter().map(|slot| slot.generation));
         let count = |bytes: &[u8]| std::str::from_utf8(bytes).unwrap().parse::<u64>().unwrap();
         let mut counts: Vec<u64> =
             batch.states.iter().map(|slot| slot.bytes.as_deref().map_or(0, count)).collect();
@@ -501,4 +504,19 @@ async fn what_cant_be_noted_doesnt_run() {
     std::fs::create_dir(&state).unwrap();
     bench.work();
     assert_eq!(bench.counter.ran, ["x", "y"]);
+}
+
+#[tokio::test]
+async fn a_key_in_publication_is_rewound_too_when_what_was_built_upon_it_is_given_up() {
+    let mut bench = Bench::new();
+    for text in ["x", "y", "z"] {
+        bench.arrives(1, "a", text);
+        bench.work();
+    }
+    let newest = bench.counter.handed.iter().copied().max().unwrap();
+    bench.lane.lost(1);
+    bench.arrives(2, "a", "w");
+    bench.work();
+    let handed = *bench.counter.handed.last().unwrap();
+    assert!(handed > newest, "{:?}: what was undone was handed one of them", bench.counter.handed);
 }

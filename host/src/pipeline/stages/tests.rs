@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::fixture::job;
 use super::*;
@@ -13,6 +13,8 @@ use crate::verdict::Replacement;
 #[derive(Default)]
 struct Script {
     calls: Vec<(usize, Vec<String>)>,
+    /// The generations that it was handed, by stage.
+    handed: BTreeSet<(usize, u64)>,
 }
 
 impl Call for Script {
@@ -27,6 +29,7 @@ impl Call for Script {
                 backtrace: Vec::new(),
             });
         }
+        self.handed.extend(batch.states.iter().map(|slot| (stage, slot.generation)));
         let mut states: Vec<Option<u64>> = batch
             .states
             .iter()
@@ -215,4 +218,16 @@ async fn keyless_messages_have_no_state() {
     assert_eq!(codes(&run), ["done", "done"]);
     assert!(run.changes.is_empty());
     assert_eq!(script.calls.len(), 2);
+}
+
+#[tokio::test]
+async fn a_key_that_runs_again_comes_to_generations_that_it_was_not_handed_before() {
+    // The trap has the rest run one by one: the third is handed what the second left.
+    let bodies = ["trap@0", "+1", "+2 reject@1", "+4", "+8"];
+    let jobs: Vec<Job> = bodies.iter().map(|body| job("k", 0, body)).collect();
+    let (run, script) = run_two(&jobs);
+    assert_eq!(codes(&run), ["trap", "done", "reject", "done", "done"]);
+    let newest = script.handed.iter().filter(|(stage, _)| *stage == 0).map(|(_, g)| *g).max();
+    let entry = run.changes.get("k", 0).unwrap();
+    assert!(entry.generation > newest.unwrap(), "{entry:?}, after {:?}", script.handed);
 }
