@@ -67,8 +67,8 @@ impl Publisher for Script {
         let keys = group.iter().map(|message| message.routing_key.clone()).collect();
         self.0.groups.lock().unwrap().push(keys);
         if let Some(ready) = &self.0.ready {
-            ready.send_replace(Err("looking".to_owned()));
-            ready.send_replace(Ok(()));
+            drop(ready.send_replace(Err("looking".to_owned())));
+            drop(ready.send_replace(Ok(())));
         }
         let answer = self.0.answers.lock().unwrap().pop_front().unwrap_or(Published::Confirmed);
         vec![answer; group.len()]

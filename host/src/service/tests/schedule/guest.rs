@@ -3,10 +3,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::book::Book;
+use crate::limits::SHORT_STRING_BYTES;
 use crate::message::Properties;
 use crate::pipeline::lane::Lane;
 use crate::pipeline::shard::Guests;
@@ -18,8 +20,8 @@ use crate::verdict::{Decision, Emission, FailureClass, Replacement, Verdict};
 pub(super) struct Guest {
     book: Arc<Book>,
     life: usize,
-    /// What an instance may keep of each key and stage: the last state, under its generation.
-    kept: HashMap<(String, usize), (u64, Option<Bytes>)>,
+    /// What an instance may keep: every state that it was handed, by key, stage and generation.
+    kept: HashMap<(String, usize, u64), Option<Bytes>>,
 }
 
 /// An order, as a message's body says it.
@@ -43,17 +45,16 @@ impl Guest {
 
     /// A plugin may keep what it decoded under its generation: it must be the same bytes.
     fn check_generation(&mut self, key: &str, stage: usize, generation: u64, bytes: Option<&[u8]>) {
-        let place = (key.to_owned(), stage);
+        let place = (key.to_owned(), stage, generation);
         let bytes = bytes.map(Bytes::copy_from_slice);
-        if let Some((kept, known)) = self.kept.get(&place)
-            && *kept == generation
+        if let Some(known) = self.kept.get(&place)
             && *known != bytes
         {
             self.book.violation(format!(
                 "generation: {generation} of key {key} at stage {stage} means {known:?} and {bytes:?}"
             ));
         }
-        self.kept.insert(place, (generation, bytes));
+        self.kept.insert(place, bytes);
     }
 }
 
@@ -91,15 +92,13 @@ impl Call for Guest {
             messages.push(self.decide(stage, message, &order, &mut states));
         }
         let mut changes = Vec::new();
-        for ((key, slot), state) in keys.iter().zip(batch.states).zip(states) {
+        for (slot, state) in batch.states.iter().zip(states) {
             let before = slot.bytes.as_deref().map(text);
             if before == state {
                 changes.push(StateChange::Unchanged);
                 continue;
             }
             let bytes = Bytes::from(state.unwrap_or_default());
-            let place = ((*key).to_owned(), stage);
-            self.kept.insert(place, (slot.generation + 1, Some(bytes.clone())));
             changes.push(StateChange::Set(bytes));
         }
         Ok(Decisions { messages, states: changes })
@@ -120,7 +119,8 @@ impl Guest {
             match order.word {
                 "retry" => {
                     let (code, text) = ("again".to_owned(), "as told".to_owned());
-                    return bare(Verdict::Retry { code, text, after: None });
+                    let after = (order.id % 3 == 0).then_some(Duration::from_millis(30));
+                    return bare(Verdict::Retry { code, text, after });
                 }
                 "reject" => {
                     let (code, text) = ("told".to_owned(), "as told".to_owned());
@@ -160,6 +160,10 @@ impl Guest {
                 }
                 if here && word == "unroutable" {
                     emissions.push(emission("void", 1));
+                }
+                if here && word == "toolong" {
+                    let routing_key = Some("k".repeat(SHORT_STRING_BYTES + 1));
+                    emissions.push(Emission { routing_key, ..emission("void", 1) });
                 }
                 Verdict::Next(Replacement::default())
             }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::book::{Facts, Line};
-use super::plan::{Spec, What};
+use super::plan::{Letters, Spec, What};
 use super::world::World;
 
 /// An output: message, stage, index.
@@ -52,8 +52,9 @@ impl World {
     fn failure(&self, facts: &Facts, spec: &Spec, code: &str, wrong: &mut Vec<String>) {
         let id = spec.id;
         let letters = self.dead.iter().filter(|dead| **dead == id).count();
-        if letters == 0 {
-            wrong.push(format!("lost: {id} must be dead of '{code}'"));
+        let discards = facts.letters_mode == Letters::Discard;
+        if (letters == 0) != discards {
+            wrong.push(format!("lost: {id} must be dead of '{code}', but for {letters} letters"));
         }
         let deliveries = facts.deliveries.get(&id).map_or(&[][..], Vec::as_slice);
         let lives: BTreeSet<usize> = deliveries.iter().copied().collect();
@@ -101,7 +102,7 @@ impl World {
             };
             let exchange = if *queue == "aside" { "aside" } else { "out" };
             let expected = spec.outputs().contains(&(exchange, line.stage, line.index));
-            let partly = spec.what == What::Unroutable;
+            let partly = spec.fails_late();
             if !expected || spec.end(facts.attempts).is_err() && !partly {
                 wrong.push(format!("unexpected: {line:?} in {queue}"));
             }
@@ -120,7 +121,7 @@ impl World {
             let spec = &facts.specs[&line.id];
             let unknown = facts.unknown.get(*message_id).copied().unwrap_or(0);
             // A run that was undone and brought back by the broker doesn't know what was out.
-            let undone = is_spoilt(facts, spec.key.as_deref()) || spec.what == What::Unroutable;
+            let undone = is_spoilt(facts, spec.key.as_deref()) || spec.fails_late();
             let runs = if spec.named && !undone { 1 } else { facts.deliveries[&line.id].len() };
             if *count > runs + unknown {
                 let most = runs + unknown;
@@ -200,5 +201,5 @@ fn order(facts: &Facts, list: &[u32], place: &str, wrong: &mut Vec<String>) {
 /// whose outputs can't be published, which shows only when they are.
 fn is_spoilt(facts: &Facts, key: Option<&str>) -> bool {
     let of_key = |spec: &&Spec| key.is_some() && spec.key.as_deref() == key;
-    facts.specs.values().filter(of_key).any(|spec| spec.what == What::Unroutable)
+    facts.specs.values().filter(of_key).any(Spec::fails_late)
 }

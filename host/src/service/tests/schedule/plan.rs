@@ -16,9 +16,17 @@ pub(super) struct Settings {
     pub(super) prefetch: usize,
     pub(super) batch: usize,
     pub(super) quorum: bool,
-    pub(super) annotate: bool,
+    pub(super) letters: Letters,
     /// Attempts of each kind of failure that may have several, the first included.
     pub(super) attempts: Attempts,
+}
+
+/// How what failed for good ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Letters {
+    Nack,
+    Annotate,
+    Discard,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +50,8 @@ pub(super) enum What {
     Unknown,
     /// Emits to an exchange that routes nowhere.
     Unroutable,
+    /// Emits what no broker takes.
+    TooLong,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +86,7 @@ pub(super) enum Action {
     /// Everything that can run runs so often, in no time.
     Yield(u32),
     DropConnections,
+    CancelConsumers,
     /// Some publishes are nacked, or lost, until [`Action::Heal`].
     Refuse,
     /// Some confirms are lost.
@@ -108,13 +119,17 @@ impl Plan {
             prefetch: [3, 10, 40, 100][r.usize(..4)],
             batch: [1, 4, 64][r.usize(..3)],
             quorum: r.u8(..4) == 0,
-            annotate: r.u8(..3) == 0,
+            letters: match r.u8(..10) {
+                0..=2 => Letters::Annotate,
+                3 => Letters::Discard,
+                _ => Letters::Nack,
+            },
             attempts: Attempts { retry: r.u32(1..=4), trap: r.u32(1..=2), deadline: r.u32(1..=3) },
         };
         let length = r.usize(8..40);
         let mut next = 0;
         // A schedule has few kinds of trouble, so that there are some without any of each.
-        let troubles: Vec<u8> = (0..r.usize(..4)).map(|_| r.u8(..8)).collect();
+        let troubles: Vec<u8> = (0..r.usize(..4)).map(|_| r.u8(..9)).collect();
         // Most keys see no unroutable message, for such a one may have results amended.
         let spoilt = r.bool();
         let actions = (0..length).map(|_| action(r, &mut next, &troubles, spoilt)).collect();
@@ -145,6 +160,7 @@ fn action(r: &mut Rng, next: &mut u32, troubles: &[u8], spoilt: bool) -> Action 
         4 => Action::DeleteExchange(["out", "aside", "sluicegate.failures"][r.usize(..3)]),
         5 => [Action::Pause, Action::Resume][r.usize(..2)].clone(),
         6 => Action::Restart([0, 5, 60_000][r.usize(..3)]),
+        7 => Action::CancelConsumers,
         _ => Action::Kill,
     }
 }
@@ -166,7 +182,8 @@ fn spec(r: &mut Rng, next: &mut u32, spoilt: bool) -> Spec {
         24 => What::Fail(How::Deadline, until),
         25 => What::Fail(How::Reject, u32::MAX),
         26 => What::Unknown,
-        27 | 28 if spoilt => What::Unroutable,
+        27 if spoilt => What::Unroutable,
+        28 if spoilt => What::TooLong,
         _ => What::Pass,
     };
     let named = r.u8(..8) > 0;
@@ -201,6 +218,7 @@ impl Spec {
             What::Fail(How::Deadline, until) => ("deadline", until),
             What::Unknown => ("unknown", 0),
             What::Unroutable => ("unroutable", 0),
+            What::TooLong => ("toolong", 0),
         };
         let _ = write!(text, "{} {word} {} {until}", self.id, self.at);
         Bytes::from(text)
@@ -212,6 +230,7 @@ impl Spec {
             What::Pass | What::Done | What::Drop | What::Emit => return Ok(()),
             What::Unknown => return Err("malformed"),
             What::Unroutable => return Err("unroutable"),
+            What::TooLong => return Err("too_large"),
             What::Fail(How::Reject, _) => return Err("told"),
             What::Fail(How::Retry, _) => (attempts.retry, "again"),
             What::Fail(How::Trap, _) => (attempts.trap, "trap"),
@@ -219,6 +238,11 @@ impl Spec {
         };
         let What::Fail(_, until) = self.what else { return Ok(()) };
         if until <= allowed { Ok(()) } else { Err(code) }
+    }
+
+    /// Whether it fails only when its outputs are published, with what ran since built upon it.
+    pub(super) fn fails_late(&self) -> bool {
+        matches!(self.what, What::Unroutable | What::TooLong)
     }
 
     /// The outputs of a success: exchange, stage, index.

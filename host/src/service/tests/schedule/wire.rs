@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fastrand::Rng;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::book::{Book, Line};
@@ -37,6 +38,8 @@ pub(super) struct Faults {
     /// Grows with every connection loss.
     pub(super) breaks: AtomicUsize,
     channels: AtomicUsize,
+    /// Told when the broker cancels its consumers, as it does when a queue's leader moves.
+    pub(super) cancels: Notify,
 }
 
 impl Wire {
@@ -48,6 +51,7 @@ impl Wire {
             lose: AtomicBool::new(false),
             breaks: AtomicUsize::new(0),
             channels: AtomicUsize::new(0),
+            cancels: Notify::new(),
         };
         Self { broker, faults: Arc::new(faults) }
     }
@@ -112,7 +116,7 @@ impl Broker for Wire {
             facts.open.insert(number, (0, false));
             facts.channels += 1;
         }
-        Ok(Box::new(WireConsumer { inner, channel }))
+        Ok(Box::new(WireConsumer { inner, channel, faults: Arc::clone(&self.faults) }))
     }
 
     async fn publisher(&self) -> Result<Box<dyn Publisher>, BrokerError> {
@@ -134,6 +138,7 @@ impl Broker for Wire {
 struct WireConsumer {
     inner: Box<dyn Consumer>,
     channel: Arc<Channel>,
+    faults: Arc<Faults>,
 }
 
 /// A channel as its client and its broker see it.
@@ -175,7 +180,14 @@ fn attempt_of(message: &Message) -> u32 {
 #[async_trait]
 impl Consumer for WireConsumer {
     async fn next(&mut self) -> Result<Delivery, BrokerError> {
-        let delivery = match self.inner.next().await {
+        let next = tokio::select! {
+            biased;
+            () = self.faults.cancels.notified() => {
+                Err(BrokerError::Cancelled("the queue's leader moved".to_owned()))
+            }
+            next = self.inner.next() => next,
+        };
+        let delivery = match next {
             Ok(delivery) => delivery,
             Err(error) => {
                 self.channel.lost();

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::book::{Book, Line};
 use super::guest::Guest;
-use super::plan::{Action, KEYS, Plan, Settings, Spec, What};
+use super::plan::{Action, KEYS, Letters, Plan, Settings, Spec, What};
 use super::wire::{Wire, id_of};
 use crate::broker::embedded::Embedded;
 use crate::broker::{Broker, Outgoing};
@@ -72,7 +72,12 @@ fn plugin() -> Arc<Plugin> {
 fn text(settings: &Settings) -> String {
     let Settings { prefetch, batch, attempts, .. } = settings;
     let kind = if settings.quorum { "kind = \"quorum\"" } else { "max_priority = 9" };
-    let mode = if settings.annotate { "annotate" } else { "nack" };
+    let to = |mode| format!(r#"{{ exchange = "dead", queue = "dead", mode = "{mode}" }}"#);
+    let letters = match settings.letters {
+        Letters::Nack => to("nack"),
+        Letters::Annotate => to("annotate"),
+        Letters::Discard => "\"discard\"".to_owned(),
+    };
     format!(
         r##"
 broker.main.url = "embedded:"
@@ -87,7 +92,7 @@ exchange = [
 name = "work"
 {kind}
 bind = [{{ exchange = "in", key = "#" }}]
-dead_letter = {{ exchange = "dead", queue = "dead", mode = "{mode}" }}
+dead_letter = {letters}
 
 [[queue]]
 name = "sink"
@@ -123,7 +128,7 @@ outputs.void = {{ exchange = "void" }}
 
 impl World {
     pub(super) fn new(plan: &Plan) -> Self {
-        let book = Arc::new(Book::new(plan.settings.attempts));
+        let book = Arc::new(Book::new(&plan.settings));
         let broker = Embedded::new();
         let wire = Arc::new(Wire::new(Arc::clone(&broker), Arc::clone(&book), plan.seed));
         Self {
@@ -284,6 +289,7 @@ impl World {
                 faults.breaks.fetch_add(1, Ordering::Relaxed);
                 self.broker.drop_connections();
             }
+            Action::CancelConsumers => faults.cancels.notify_waiters(),
             Action::Refuse => faults.refuse.store(true, Ordering::Relaxed),
             Action::LoseConfirms => faults.lose.store(true, Ordering::Relaxed),
             Action::Unreachable => {
@@ -395,6 +401,7 @@ impl World {
             let specs = facts.specs.values();
             let ended = |spec: &Spec| match spec.end(facts.attempts) {
                 Ok(()) => self.is_out(spec),
+                Err(_) if facts.letters_mode == Letters::Discard => true,
                 Err(_) => self.dead.contains(&spec.id),
             };
             let lost = specs.filter(|spec| !queued.contains(&spec.id) && !ended(spec));
