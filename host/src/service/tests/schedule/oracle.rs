@@ -57,10 +57,8 @@ impl World {
             wrong.push(format!("lost: {id} must be dead of '{code}', but for {letters} letters"));
         }
         let deliveries = facts.deliveries.get(&id).map_or(&[][..], Vec::as_slice);
-        let lives: BTreeSet<usize> = deliveries.iter().copied().collect();
-        let unnamed = if spec.named { 0 } else { deliveries.len() };
         let copies = facts.unknown_copies.get(&id).copied().unwrap_or(0);
-        let most = spec.copies + copies + lives.len().saturating_sub(1) + unnamed;
+        let most = deliveries.len() + copies;
         if letters > most {
             wrong.push(format!("doubled: {id} has {letters} dead letters, {most} at most"));
         }
@@ -118,11 +116,9 @@ impl World {
             }
         }
         for ((queue, message_id, line), count) in &counts {
-            let spec = &facts.specs[&line.id];
             let unknown = facts.unknown.get(*message_id).copied().unwrap_or(0);
-            // A run that was undone and brought back by the broker doesn't know what was out.
-            let undone = is_spoilt(facts, spec.key.as_deref()) || spec.fails_late();
-            let runs = if spec.named && !undone { 1 } else { facts.deliveries[&line.id].len() };
+            // What was given up and brought back by the broker doesn't know what was out.
+            let runs = facts.deliveries[&line.id].len();
             if *count > runs + unknown {
                 let most = runs + unknown;
                 wrong.push(format!("doubled: {line:?} {count} times in {queue}, {most} at most"));
@@ -130,7 +126,8 @@ impl World {
         }
         for ((queue, message_id, life), lines) in &bodies {
             let spec = &facts.specs[&lines.first().unwrap().id];
-            if lines.len() > 1 && spec.named && !is_spoilt(facts, spec.key.as_deref()) {
+            let again = facts.deliveries[&spec.id].len() > 1;
+            if lines.len() > 1 && spec.named && !again && !is_spoilt(facts, spec.key.as_deref()) {
                 wrong.push(format!("amended: {message_id} of life {life} in {queue}: {lines:?}"));
             }
         }
