@@ -196,7 +196,8 @@ async fn trouble_that_lasts_trips_the_breaker_and_an_open_one_has_the_group_give
             assert!(started.elapsed() < patience + 2 * crate::limits::BACKOFF_MAX);
             breaker.open(&why);
         };
-        let (fates, ()) = tokio::join!(publishing.publish(&group), intake);
+        let both = async { tokio::join!(publishing.publish(&group), intake) };
+        let (fates, ()) = timeout(2 * PROBE_HOLD, both).await.expect("it trips");
         assert_eq!(fates, [Fate::Abandoned]);
         breaker.probe();
     }
