@@ -25,7 +25,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// Messages in a group, at most; fewer than there are keys, so that a group that is repeated leaves
 /// each key in order.
 const GROUP: usize = 16;
-const _: () = assert!(GROUP < KEYS as usize);
+const _: () = assert!((GROUP as u64) < KEYS);
 /// Inputs of a pipeline whose fate is still to come, beyond which its publisher waits.
 const OPEN_MAX: usize = 500;
 /// How long a broker may take for anything before the connection is given up.

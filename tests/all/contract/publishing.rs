@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use sluicegate::broker::{Declaration, ExchangeDeclaration, Published, Settlement};
 use sluicegate::config::ExchangeKind;
-use sluicegate::limits::{HEADERS_BYTES, PUBLISH_BYTES};
+use sluicegate::limits::{FRAME_BYTES, PUBLISH_BYTES};
 use sluicegate::message::{FieldValue, Properties, Table};
 
 use super::World;
@@ -122,7 +122,7 @@ pub(crate) async fn what_is_too_large_is_impossible_and_harms_no_neighbour(world
     let mut body = message("", &queue, "");
     body.body = vec![0; PUBLISH_BYTES + 1].into();
     let mut headers = message("", &queue, "");
-    headers.properties.headers.set("large", "x".repeat(HEADERS_BYTES + 1));
+    headers.properties.headers.set("large", "x".repeat(FRAME_BYTES));
     let mut key = message("", &queue, "");
     key.routing_key = "k".repeat(256);
     let group = [message("", &queue, "a"), body, headers, key, message("", &queue, "b")];

@@ -53,7 +53,7 @@ fn run(plan: &Plan) -> Outcome {
     fastrand::seed(plan.seed);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let outcome = runtime.unwrap().block_on(async {
+    runtime.unwrap().block_on(async {
         let mut world = World::new(plan);
         world.run(plan).await;
         let (digest, trace) = world.book.traced();
@@ -72,8 +72,7 @@ fn run(plan: &Plan) -> Outcome {
             ("confirms lost", facts.unknown.values().chain(facts.unknown_copies.values()).sum()),
         ]);
         Outcome { digest, trace, violations: facts.violations.clone(), counts }
-    });
-    outcome
+    })
 }
 
 /// Leaves out what a failing schedule fails without.

@@ -119,7 +119,7 @@ impl Guest {
             match order.word {
                 "retry" => {
                     let (code, text) = ("again".to_owned(), "as told".to_owned());
-                    let after = (order.id % 3 == 0).then_some(Duration::from_millis(30));
+                    let after = order.id.is_multiple_of(3).then_some(Duration::from_millis(30));
                     return bare(Verdict::Retry { code, text, after });
                 }
                 "reject" => {
