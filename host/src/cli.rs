@@ -7,6 +7,7 @@ pub mod check;
 pub mod control;
 pub mod demo;
 pub mod dlq;
+mod figures;
 pub mod plugin;
 pub mod publish;
 pub mod run;

@@ -14,6 +14,7 @@ mod notes;
 mod notify;
 mod objects;
 mod pipeline;
+mod place;
 mod plugin;
 mod problem;
 mod queue;

@@ -22,6 +22,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lapin::{Connection, ConnectionProperties};
+use sluicegate::broker::amqp::AmqpBroker;
+use sluicegate::broker::{Broker as _, Version};
 use sluicegate::config::{Amqp, Credentials, Tls};
 use sluicegate::limits::HEARTBEAT;
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard};
@@ -207,6 +209,13 @@ impl RabbitNode {
         let mut command = self.ctl_command(args);
         let output = tokio::task::spawn_blocking(move || command.output());
         said(args, output.await.unwrap_or_else(|e| panic!("rabbitmqctl {args:?}: {e}")))
+    }
+
+    /// Whether a late acknowledgement costs the consumer; before 4.3 it costs its channel.
+    pub(crate) async fn cancels_late_consumers(&self) -> bool {
+        let server = AmqpBroker::new("version", self.config()).server().await;
+        let version = server.unwrap_or_else(|e| panic!("the test node's version: {e}")).version;
+        version >= Version { major: 4, minor: 3, patch: 0 }
     }
 
     /// A plain lapin connection and channel.

@@ -6,6 +6,7 @@ use percent_encoding::percent_decode_str;
 use toml::de::DeValue;
 use url::Url;
 
+use super::place;
 use super::section::{Item, Section, quote};
 use super::{Amqp, Broker, BrokerKind, Credentials, Declare, Tls};
 use crate::limits;
@@ -45,7 +46,11 @@ fn read_kind(section: &Section<'_>) -> Option<BrokerKind> {
         management: section.item("management").and_then(|item| read_management(&item)),
         definitions: section.file("definitions"),
     };
-    let configured = section.item("credentials").and_then(|item| read_credentials(&item));
+    let configured = section.item("credentials").and_then(|item| {
+        let remedy = "write `credentials = { file = \"…\" }` or `credentials = { env = \"NAME\" }`; \
+                      the file, or the variable, holds `user:password`";
+        place::read(&item, remedy, Credentials::File, Credentials::Env)
+    });
     if addresses.iter().any(|(_, text)| text == EMBEDDED) {
         for key in AMQP_KEYS.into_iter().filter(|key| section.has(key)) {
             let message = format!("`{key}` means nothing for the embedded broker");
@@ -140,29 +145,6 @@ fn choose_credentials(
         (None, Some((_, (user, password)))) => Credentials::Inline { user, password },
         (None, None) => Credentials::Default,
     }
-}
-
-fn read_credentials(item: &Item<'_>) -> Option<Credentials> {
-    let remedy = "write `credentials = { file = \"…\" }` or `credentials = { env = \"NAME\" }`; \
-                  the file, or the variable, holds `user:password`";
-    if !matches!(item.value, DeValue::Table(_)) {
-        item.expected("a table", remedy);
-        return None;
-    }
-    let section = item.section()?;
-    let file = section.file("file").map(Credentials::File);
-    let env = section.text("env");
-    section.exactly_one(&["file", "env"], remedy);
-    let env = env.and_then(|name| {
-        if name.is_empty() || name.contains(['=', '\0']) {
-            let message = "this is no name of an environment variable";
-            section.notes.error(&section.at("env"), message, remedy);
-            return None;
-        }
-        Some(Credentials::Env(name))
-    });
-    section.finish();
-    file.or(env)
 }
 
 fn read_tls(section: Section<'_>) -> Tls {

@@ -7,6 +7,7 @@ use toml::de::DeValue;
 use url::Url;
 
 use super::exchange;
+use super::place;
 use super::section::{Item, Section, quote};
 use super::told::{About, Notify, NotifyExchange, Secret, Webhook, WebhookFormat};
 use crate::limits;
@@ -139,7 +140,7 @@ fn read_webhook(section: &Section<'_>) -> Option<Webhook> {
         }
         let remedy = "a header's value is often a secret: write `{ file = \"…\" }` or \
                       `{ env = \"NAME\" }`";
-        if let Some(value) = read_place(&item, remedy) {
+        if let Some(value) = place::read(&item, remedy, Secret::File, Secret::Env) {
             headers.insert(name, value);
         }
     }
@@ -156,7 +157,9 @@ fn read_webhook(section: &Section<'_>) -> Option<Webhook> {
 fn read_url(item: &Item<'_>) -> Option<Secret> {
     let remedy = "write \"https://…\", or, where the address is a secret, `{ file = \"…\" }` or \
                   `{ env = \"NAME\" }`";
-    let DeValue::String(text) = item.value else { return read_place(item, remedy) };
+    let DeValue::String(text) = item.value else {
+        return place::read(item, remedy, Secret::File, Secret::Env);
+    };
     match Url::parse(text) {
         Ok(url) if !matches!(url.scheme(), "http" | "https") => {
             let message = format!("'{}:' is no scheme to post to", quote(url.scheme()));
@@ -171,26 +174,4 @@ fn read_url(item: &Item<'_>) -> Option<Secret> {
         Err(error) => item.notes.error(&item.path, format!("this is no address: {error}"), remedy),
     }
     None
-}
-
-/// `{ file = "…" }` or `{ env = "…" }`.
-fn read_place(item: &Item<'_>, remedy: &str) -> Option<Secret> {
-    if !matches!(item.value, DeValue::Table(_)) {
-        item.expected("a table", remedy);
-        return None;
-    }
-    let section = item.section()?;
-    let file = section.file("file").map(Secret::File);
-    let env = section.text("env");
-    section.exactly_one(&["file", "env"], remedy);
-    let env = env.and_then(|name| {
-        if name.is_empty() || name.contains(['=', '\0']) {
-            let message = "this is no name of an environment variable";
-            section.notes.error(&section.at("env"), message, remedy);
-            return None;
-        }
-        Some(Secret::Env(name))
-    });
-    section.finish();
-    file.or(env)
 }

@@ -22,7 +22,6 @@ use crate::pipeline::load_plugins;
 use crate::pipeline::prepare::{Arrival, Reading};
 use crate::pipeline::stages::{self, Outcome, Setting, Stage};
 use crate::plugin::{Engine, EngineOptions, Plugin};
-use crate::state::first_generation;
 use crate::telemetry::{PipelineMetrics, Telemetry};
 
 /// A plugin's name in the config and the file to try in its place.
@@ -233,13 +232,7 @@ impl Lab {
             };
             let plugin = &loaded[place];
             plugins.push(place);
-            stages.push(Stage {
-                plugin: stage.plugin.clone(),
-                digest: plugin.digest().to_owned(),
-                when: stage.when.clone(),
-                stateful: plugin.stateful(),
-                first_generation: first_generation(index, at),
-            });
+            stages.push(Stage::new(stage, plugin, (index, at)));
         }
         let reading = Reading {
             pipeline: pipeline.name.clone(),

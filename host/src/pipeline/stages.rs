@@ -16,11 +16,11 @@ use bytes::Bytes;
 
 use self::progress::Progress;
 use super::job::Job;
-use crate::config::When;
+use crate::config::{self, When};
 use crate::limits::BATCH_RERUNS_MAX;
-use crate::plugin::{Batch, CallError, Decisions, Input, StateChange, StateSlot};
+use crate::plugin::{Batch, CallError, Decisions, Input, Plugin, StateChange, StateSlot};
 use crate::route;
-use crate::state::{Changes, Entry};
+use crate::state::{Changes, Entry, first_generation};
 use crate::verdict::{Decision, Emission, FailedStage, Failure, FailureClass, Verdict};
 
 /// A stage, as far as running it goes.
@@ -36,6 +36,20 @@ pub struct Stage {
     pub stateful: bool,
     /// The generation of a key's first state here.
     pub first_generation: u64,
+}
+
+impl Stage {
+    /// The stage at that place of the config's pipeline of that index.
+    #[must_use]
+    pub fn new(stage: &config::Stage, plugin: &Plugin, (pipeline, at): (u16, usize)) -> Self {
+        Self {
+            plugin: stage.plugin.clone(),
+            digest: plugin.digest().to_owned(),
+            when: stage.when.clone(),
+            stateful: plugin.stateful(),
+            first_generation: first_generation(pipeline, at),
+        }
+    }
 }
 
 /// Calls the plugin of a stage; the next call after an error starts afresh.

@@ -25,7 +25,6 @@ use crate::broker::{Broker, ConsumeRequest, Declaration};
 use crate::config::{Config, DeadLetter, KeySource, Pipeline, Queue, Retry, RetryOrder};
 use crate::limits::SHARD_EVENTS;
 use crate::plugin::Plugin;
-use crate::state::first_generation;
 use crate::telemetry::Telemetry;
 use crate::topology::{self, Plan};
 
@@ -164,13 +163,7 @@ fn shape(
             return Err(missing(pipeline, format!("plugin '{}'", stage.plugin)));
         };
         plugins.push(place);
-        stages.push(Stage {
-            plugin: stage.plugin.clone(),
-            digest: plugin.digest().to_owned(),
-            when: stage.when.clone(),
-            stateful: plugin.stateful(),
-            first_generation: first_generation(index, at),
-        });
+        stages.push(Stage::new(stage, plugin, (index, at)));
     }
     Ok(Shape {
         index,

@@ -1,16 +1,13 @@
 //! Channels and connections that break under a consumer and a publisher.
 
 use sluicegate::broker::amqp::AmqpBroker;
-use sluicegate::broker::{Broker, BrokerError, Declaration, Published, Settlement, Version};
+use sluicegate::broker::{Broker, BrokerError, Declaration, Published, Settlement};
 use sluicegate::config::QueueKind;
 use sluicegate::message::FieldValue;
 use tokio::time::timeout;
 
 use super::{WAIT, consume, declare, fill, message, next, queue, until};
 use crate::rabbit::{disturbed, node, unique};
-
-/// From here on a late acknowledgement costs the consumer, before that its channel.
-const CANCELS_LATE_CONSUMERS: Version = Version { major: 4, minor: 3, patch: 0 };
 
 /// A quorum queue delivers what it got back in the order in which it got it.
 #[tokio::test]
@@ -114,7 +111,7 @@ async fn an_acknowledgement_that_takes_too_long_ends_its_consumer_and_no_other()
     let held = next(&mut consumer).await;
     let error = timeout(WAIT, consumer.next()).await.unwrap().unwrap_err();
     node.ctl_alongside(&["eval", &timeouts(1_800_000)]).await;
-    if broker.server().await.unwrap().version < CANCELS_LATE_CONSUMERS {
+    if !node.cancels_late_consumers().await {
         assert!(matches!(error, BrokerError::ChannelClosed(_)), "{error:?}");
         assert!(error.to_string().contains("delivery acknowledgement"), "{error}");
         assert!(held.receipt.is_stale());

@@ -10,7 +10,7 @@ use sluicegate_tests::guests::HOSTILE;
 const COUNT: usize = 60;
 
 fn site(name: &str, node: &RabbitNode, out: &str) -> Site {
-    let config = echoing(name, r#"call = "5s""#, "", "kind = \"classic\"");
+    let config = echoing(name, r#"call = "5s""#, "", "kind = \"quorum\"");
     let queue = format!("name = \"{name}.out\"\n");
     let config = config.replace(&queue, &format!("{queue}{out}\n"));
     let site = Site::new(&format!("{}{config}", broker(node)));
@@ -51,7 +51,7 @@ async fn a_permission_that_is_revoked_is_told_and_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_channel_that_is_closed_for_an_ack_timeout_is_replaced() {
+async fn a_consumer_that_is_lost_to_an_ack_timeout_is_replaced() {
     let name = unique("timeout");
     let node = disturbed().await;
     let full = "kind = \"classic\"\nmax_length = 10\noverflow = \"reject-publish\"";
@@ -69,7 +69,8 @@ async fn a_channel_that_is_closed_for_an_ack_timeout_is_replaced() {
     let (input, out) = (format!("{name}.in"), format!("{name}.out"));
     traffic.fill(&input, COUNT, b"echo").await;
     // The one that is tried is held, for longer than this broker allows.
-    host.said("delivery acknowledgement");
+    let late = node.cancels_late_consumers().await;
+    host.said(if late { "consumer cancelled" } else { "delivery acknowledgement" });
     host.await_unready(&name);
     node.ctl_alongside(&["eval", &timeouts(1_800_000)]).await;
     all_come_out(&traffic, &out).await;

@@ -7,7 +7,8 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, BorderType, Cell, Padding, Paragraph, Row, Sparkline, Table};
 
 use super::board::{Board, Lane, Phase};
-use super::words::{clock, grouped, latency, mib, p50, p99};
+use super::words::{clock, latency, mib, p50, p99};
+use crate::cli::figures::grouped;
 use crate::telemetry::PipelineSnapshot;
 
 /// The widest that a bar gets.

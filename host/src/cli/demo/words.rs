@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::board::Board;
 use super::tally::Figures;
+use crate::cli::figures::grouped;
 
 /// What ended the demo, for its summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,19 +140,6 @@ pub(super) fn latency(seconds: Option<f64>) -> String {
         Some(s) if s < 1.0 => format!("{:.0} ms", s * 1e3),
         Some(s) => format!("{s:.1} s"),
     }
-}
-
-/// Digits in groups of three.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(' ');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 pub(super) fn mib(bytes: u64) -> String {

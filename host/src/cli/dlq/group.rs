@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use super::Desk;
 use super::ls::{ago, short};
 use super::options::{Common, Which};
-use super::table::{Look, Screen, Table, grouped};
+use super::table::{Look, Screen, Table};
+use crate::cli::figures::grouped;
 use crate::deadletter::group::{Group, groups};
 use crate::deadletter::now_s;
 

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::options::{Common, Which};
-use super::table::{Look, Screen, Table, grouped};
+use super::table::{Look, Screen, Table};
 use super::{Desk, agree_to_cost};
 use crate::cli::exit;
+use crate::cli::figures::grouped;
 use crate::deadletter::check::{self, Check};
 use crate::deadletter::filter::age;
 use crate::deadletter::ledger::{Entry, Ledger};

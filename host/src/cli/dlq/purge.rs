@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use anyhow::bail;
 
 use super::options::{Common, Which, pass};
-use super::table::grouped;
 use super::{Desk, agree_to_cost, ask, interruptible, watch};
 use crate::cli::exit;
+use crate::cli::figures::grouped;
 use crate::deadletter::export::Purge;
 
 /// Options of `purge`.

@@ -9,8 +9,9 @@ use anyhow::{anyhow, bail};
 
 use super::ls::short;
 use super::options::{Common, Which, pass};
-use super::table::{Look, Screen, Table, grouped};
+use super::table::{Look, Screen, Table};
 use super::{Desk, agree_to_cost, interruptible, trial, watch};
+use crate::cli::figures::grouped;
 use crate::cli::{exit, publish};
 use crate::config::DeadLetter;
 use crate::deadletter::patch::Patch;

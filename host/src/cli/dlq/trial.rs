@@ -8,8 +8,9 @@ use anyhow::bail;
 use serde_json::json;
 
 use super::ls::short;
-use super::table::{Look, Screen, Table, grouped};
+use super::table::{Look, Screen, Table};
 use super::{Desk, watch};
+use crate::cli::figures::grouped;
 use crate::deadletter::ledger::Ledger;
 use crate::deadletter::replay::Replay;
 use crate::deadletter::trial::{Candidate, Trial, TrialRow};

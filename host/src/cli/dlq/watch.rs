@@ -12,8 +12,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::table::grouped;
 use crate::cli::exit;
+use crate::cli::figures::grouped;
 use crate::deadletter::Trouble;
 use crate::deadletter::work::{Progress, Summary};
 use crate::telemetry::logging::printable;

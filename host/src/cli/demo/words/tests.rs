@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Ended, clock, grouped, latency, line, mib, summary};
+use super::{Ended, clock, latency, line, mib, summary};
 use crate::cli::demo::view::tests::board;
 
 #[test]
 fn figures_are_written_for_people() {
-    assert_eq!(grouped(7), "7");
-    assert_eq!(grouped(1_234_567), "1 234 567");
     assert_eq!(latency(Some(0.000_84)), "0.8 ms");
     assert_eq!(latency(Some(0.0312)), "31 ms");
     assert_eq!(latency(Some(2.5)), "2.5 s");

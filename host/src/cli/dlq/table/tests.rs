@@ -30,8 +30,3 @@ fn a_terminal_gets_what_fits() {
     let coloured = printed(Screen { color: true, width: Some(36) });
     assert!(coloured.contains("\u{1b}[31m1 000\u{1b}[0m"), "{coloured}");
 }
-
-#[test]
-fn thousands_stand_apart() {
-    assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1 000", "1 234 567"]);
-}
