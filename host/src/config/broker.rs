@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
-use toml::de::DeValue;
 use url::Url;
 
 use super::place;
