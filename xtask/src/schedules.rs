@@ -116,7 +116,12 @@ fn copy(root: &Path, scratch: &Path) -> Result<()> {
         let name = std::str::from_utf8(name).context("a file's name")?;
         let (from, to) = (root.join(name), scratch.join(name));
         let Ok(bytes) = fs::read(&from) else { continue };
-        let bytes = if name == "Cargo.toml" { marked(&bytes)? } else { bytes };
+        let bytes = match name {
+            "Cargo.toml" => marked(&bytes, "[workspace.package]\n")?,
+            // The guests have a workspace of their own, which the SDK isn't a member of.
+            "tests/guests/Cargo.lock" => marked(&bytes, "name = \"sluicegate-sdk\"\n")?,
+            _ => bytes,
+        };
         if fs::read(&to).is_ok_and(|there| there == bytes) {
             continue;
         }
@@ -128,14 +133,15 @@ fn copy(root: &Path, scratch: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The workspace's manifest with another version: cargo tells members of two workspaces in one target
-/// folder apart by nothing else.
-fn marked(manifest: &[u8]) -> Result<Vec<u8>> {
-    let text = std::str::from_utf8(manifest).context("Cargo.toml")?;
-    let line = text.lines().find(|line| line.starts_with("version = \""));
-    let line = line.context("the workspace has no version")?;
-    let version = line.trim_end_matches('"');
-    Ok(text.replacen(line, &format!("{version}+planted\""), 1).into_bytes())
+/// A manifest or a lock file with another version behind that line: cargo tells members of two
+/// workspaces in one target folder apart by nothing else.
+fn marked(file: &[u8], line: &str) -> Result<Vec<u8>> {
+    const START: &str = "version = \"";
+    let text = std::str::from_utf8(file)?;
+    let after = text.find(line).map(|at| at + line.len()).with_context(|| format!("no {line}"))?;
+    let start = text[after..].find(START).context("no version")? + after + START.len();
+    let end = text[start..].find('"').context("a version without an end")? + start;
+    Ok(format!("{}+planted{}", &text[..end], &text[end..]).into_bytes())
 }
 
 struct Found {

@@ -77,9 +77,10 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
         let http = if service.contains("http =") { "" } else { "http = \"127.0.0.1:0\"" };
+        let shards = if service.contains("shards =") { "" } else { "shards = 2" };
         let text = format!(
             "{config}\n[service]\n{http}\nsocket = \"control.sock\"\nstate_dir = \"state\"\n\
-             cache_dir = {cache:?}\nshards = 2\n{service}\n"
+             cache_dir = {cache:?}\n{shards}\n{service}\n"
         );
         let site = Self { folder };
         site.write("sluicegate.toml", text.as_bytes());
