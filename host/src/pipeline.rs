@@ -10,7 +10,8 @@
 //! | `intake`, `ramp`, `breaker` | what is consumed, how much of it at once, and when it is given back |
 //! | `prepare`, `headers`, `field`, `identity` | what a delivery is: original, key, identity, attempt |
 //! | `shard`, `shape`, `lane`, `backlog`, `alarm` | what runs next, what waits for its key, and what is undone when something can't be published |
-//! | `stages`, `instances` | a batch through the plugins, one failing message apart from all others |
+//! | `stages`, `instances`, `slot` | a batch through the plugins, one failing message apart from all others; which version serves |
+//! | `observe` | who looks on while plugins are called |
 //! | `crash` | which messages hosts died with, and who runs alone |
 //! | `judge` | what becomes of a failure |
 //! | `address`, `publishing`, `journal` | what is sent where, and whether it arrived |
@@ -33,12 +34,14 @@ pub mod job;
 pub mod journal;
 pub mod judge;
 pub mod lane;
+pub mod observe;
 mod plugins;
 pub mod prepare;
 pub mod publishing;
 pub mod ramp;
 pub mod shape;
 pub mod shard;
+pub mod slot;
 pub mod stages;
 mod start;
 

@@ -28,8 +28,9 @@ use crate::broker::{self, Broker};
 use crate::config::Config;
 use crate::limits::{LIVE_PING, LIVE_SILENCE};
 pub use crate::pipeline::load_plugins;
+use crate::pipeline::slot::PluginSlot;
 use crate::pipeline::{Pipelines, Readiness, Setup, State, Want, load_all_plugins};
-use crate::plugin::{Engine, EngineOptions, Plugin};
+use crate::plugin::{Engine, EngineOptions};
 use crate::telemetry::Telemetry;
 use crate::topology;
 
@@ -54,7 +55,7 @@ struct Inner {
     telemetry: Telemetry,
     brokers: BTreeMap<String, Arc<dyn Broker>>,
     supervised: BTreeMap<String, watch::Receiver<supervisor::State>>,
-    plugins: BTreeMap<String, Arc<Plugin>>,
+    plugins: BTreeMap<String, Arc<PluginSlot>>,
     pipelines: Pipelines,
     started: Instant,
     /// Signs of life that all shards gave.
@@ -93,6 +94,8 @@ impl Service {
             (!config.notify.is_empty()).then(|| Alerts::new(&config.notify, &brokers, &telemetry));
         let engine = Engine::new(EngineOptions { cache_dir: config.service.cache_dir.clone() })?;
         let plugins = load_all_plugins(engine, &config).await?;
+        let plugins: BTreeMap<String, Arc<PluginSlot>> =
+            plugins.into_iter().map(|(name, plugin)| (name, PluginSlot::new(plugin))).collect();
         let plans = topology::plan(&config);
         let stopping = CancellationToken::new();
         let mut tasks = Vec::new();
@@ -112,6 +115,7 @@ impl Service {
             readiness: &readiness,
             plans: &plans,
             plugins: &plugins,
+            observers: Arc::new([]),
             telemetry: &telemetry,
         })?;
         let governance = governance::tasks(&config, &brokers, &readiness, &telemetry);
@@ -323,12 +327,15 @@ impl admin::Host for Inner {
     }
 
     fn status(&self) -> admin::Status {
-        let plugin = |plugin: &Arc<Plugin>| admin::PluginStatus {
-            name: plugin.name().to_owned(),
-            version: plugin.description().version.clone(),
-            digest: plugin.digest().to_owned(),
-            sdk: plugin.description().sdk.clone(),
-            memory_bytes: 0,
+        let plugin = |slot: &Arc<PluginSlot>| {
+            let plugin = slot.current();
+            admin::PluginStatus {
+                name: plugin.name().to_owned(),
+                version: plugin.description().version.clone(),
+                digest: plugin.digest().to_owned(),
+                sdk: plugin.description().sdk.clone(),
+                memory_bytes: 0,
+            }
         };
         admin::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),

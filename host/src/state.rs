@@ -9,13 +9,42 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// One key's state at one stage.
+/// All that one key has at one stage: what is committed, undone and kept together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     /// The state; `None` where the key has none, or none any more.
     pub bytes: Option<Bytes>,
     /// Never the same for two different states that one plugin can be handed.
     pub generation: u64,
+    /// Version of the state's schema that `bytes` is of; 0 where there is no state.
+    pub schema: u32,
+    /// What the version that may be put back made of the same messages.
+    pub shadow: Option<Shadow>,
+    /// What is to be called when its time comes.
+    pub timers: Timers,
+}
+
+/// State as another version of the plugin keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shadow {
+    /// Version of its schema.
+    pub schema: u32,
+    /// The state; `None` where the key has none.
+    pub bytes: Option<Bytes>,
+}
+
+/// A key's timers at one stage, in order of their due times. Most keys have none.
+pub type Timers = Option<Arc<[Timer]>>;
+
+/// One timer; a name occurs once among a key's at a stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timer {
+    /// What the plugin calls it.
+    pub name: Arc<str>,
+    /// When it is due, microseconds since 1970-01-01 UTC.
+    pub due_us: u64,
+    /// How often it was tried, where it failed.
+    pub attempt: u32,
 }
 
 /// Entries by key and stage.
@@ -138,8 +167,8 @@ impl Store {
     pub fn rewind(&mut self, key: &Arc<str>, stages: usize, pipeline: u16) {
         for stage in 0..stages {
             let mut entry = self.get(key, stage).cloned().unwrap_or_else(|| Entry {
-                bytes: None,
                 generation: first_generation(pipeline, stage),
+                ..Entry::default()
             });
             entry.generation += REWIND_STEP;
             self.committed.set(key, stage, entry);

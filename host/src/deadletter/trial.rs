@@ -20,6 +20,7 @@ use crate::pipeline::instances::{Instances, Stages};
 use crate::pipeline::job::Job;
 use crate::pipeline::load_plugins;
 use crate::pipeline::prepare::{Arrival, Reading};
+use crate::pipeline::slot::PluginSlot;
 use crate::pipeline::stages::{self, Outcome, Setting, Stage};
 use crate::plugin::{Engine, EngineOptions, Plugin};
 use crate::telemetry::{PipelineMetrics, Telemetry};
@@ -71,7 +72,7 @@ pub struct TrialRow {
 struct Lab {
     reading: Reading,
     stages: Vec<Stage>,
-    plugins: Vec<usize>,
+    plugins: Vec<Arc<PluginSlot>>,
     instances: Instances,
     outputs: Vec<String>,
     metrics: PipelineMetrics,
@@ -218,21 +219,16 @@ impl Lab {
         candidates: &[Candidate],
         metrics: PipelineMetrics,
     ) -> Result<Self, Trouble> {
-        let mut loaded: Vec<Arc<Plugin>> = Vec::new();
-        let mut plugins = Vec::new();
+        let mut plugins: Vec<Arc<PluginSlot>> = Vec::new();
         let mut stages = Vec::new();
         for (at, stage) in pipeline.stages.iter().enumerate() {
-            let known = loaded.iter().position(|plugin| plugin.name() == stage.plugin);
-            let place = match known {
-                Some(place) => place,
-                None => {
-                    loaded.push(load(config, engine, &stage.plugin, candidates)?);
-                    loaded.len() - 1
-                }
+            let known = plugins.iter().find(|slot| slot.name() == stage.plugin).cloned();
+            let slot = match known {
+                Some(slot) => slot,
+                None => PluginSlot::new(load(config, engine, &stage.plugin, candidates)?),
             };
-            let plugin = &loaded[place];
-            plugins.push(place);
-            stages.push(Stage::new(stage, plugin, (index, at)));
+            stages.push(Stage::new(stage, &slot.current(), (index, at)));
+            plugins.push(slot);
         }
         let reading = Reading {
             pipeline: pipeline.name.clone(),
@@ -242,7 +238,7 @@ impl Lab {
             nonce: [0; 16],
         };
         let outputs = pipeline.outputs.keys().cloned().collect();
-        Ok(Self { reading, stages, plugins, instances: Instances::new(&loaded), outputs, metrics })
+        Ok(Self { reading, stages, plugins, instances: Instances::default(), outputs, metrics })
     }
 
     fn run<'c>(&mut self, copies: impl Iterator<Item = &'c Outgoing>) -> Vec<Outcome> {
@@ -262,7 +258,9 @@ impl Lab {
         };
         let mut call = Stages {
             instances: &mut self.instances,
+            pipeline: &self.reading.pipeline,
             plugins: &self.plugins,
+            observers: &[],
             metrics: &self.metrics,
         };
         let run = stages::run(&setting, &mut call, &jobs);

@@ -8,6 +8,8 @@ use super::crash::CrashJournal;
 use super::flight::InFlight;
 use super::journal::Journal;
 use super::judge::Policy;
+use super::observe::Observers;
+use super::slot::PluginSlot;
 use super::stages::Stage;
 use crate::config::{BatchLimits, IdWindow};
 use crate::telemetry::PipelineMetrics;
@@ -20,8 +22,10 @@ pub struct Shape {
     pub name: String,
     /// Its stages.
     pub stages: Vec<Stage>,
-    /// Each stage's plugin in the host's list.
-    pub plugins: Vec<usize>,
+    /// Each stage's plugin.
+    pub plugins: Vec<Arc<PluginSlot>>,
+    /// Who looks on.
+    pub observers: Observers,
     /// What becomes of failures.
     pub policy: Policy,
     /// Where everything goes.

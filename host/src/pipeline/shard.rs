@@ -4,7 +4,6 @@
 //! come to the same shard, so that nothing here is locked. It takes its events as they come and runs
 //! one batch of each lane that has work, in turn, so that no pipeline starves another.
 
-use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::{mpsc, oneshot};
@@ -15,7 +14,6 @@ use super::job::Job;
 use super::lane::Lane;
 use super::publishing::Done;
 use crate::limits::RELEASE_TIMEOUT;
-use crate::plugin::Plugin;
 
 /// What a shard is told.
 pub enum Event {
@@ -59,10 +57,9 @@ impl Shard {
     pub fn start(
         number: usize,
         lanes: Vec<Lane>,
-        plugins: &[Arc<Plugin>],
         (events, inbox): (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     ) -> std::io::Result<Self> {
-        let instances = Instances::new(plugins);
+        let instances = Instances::default();
         let (running, ended) = oneshot::channel::<()>();
         let thread = thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
             let _running = running;

@@ -217,8 +217,8 @@ impl<'r> Runner<'r> {
     /// The state that this run found.
     fn first(&self, key: &str, stage: usize) -> Entry {
         (self.setting.view)(key, stage).unwrap_or_else(|| Entry {
-            bytes: None,
             generation: self.setting.stages[stage].first_generation,
+            ..Entry::default()
         })
     }
 
@@ -282,7 +282,8 @@ impl<'r> Runner<'r> {
                 StateChange::Set(bytes) => Some(bytes),
                 StateChange::Cleared => None,
             };
-            delta.set(key, stage, Entry { bytes, generation: entry.generation + 1 });
+            let generation = entry.generation + 1;
+            delta.set(key, stage, Entry { bytes, generation, ..entry.clone() });
         }
         for (&at, decision) in seen.iter().zip(decisions.messages) {
             self.apply(stage, &mut running[at], decision);

@@ -14,17 +14,18 @@ use super::intake::{Intake, Readiness, State, Want};
 use super::journal::Journal;
 use super::judge::{Policy, Terminal};
 use super::lane::Lane;
+use super::observe::Observers;
 use super::prepare::Reading;
 use super::publishing::{Publishing, Target};
 use super::ramp::Ramp;
 use super::shape::Shape;
 use super::shard::{Event, Shard};
+use super::slot::PluginSlot;
 use super::stages::Stage;
 use super::{Handle, Pipelines, Tasks};
 use crate::broker::{Broker, ConsumeRequest, Declaration};
 use crate::config::{Config, DeadLetter, KeySource, Pipeline, Queue, Retry, RetryOrder};
 use crate::limits::SHARD_EVENTS;
-use crate::plugin::Plugin;
 use crate::telemetry::Telemetry;
 use crate::topology::{self, Plan};
 
@@ -39,7 +40,9 @@ pub struct Setup<'s> {
     /// What each needs.
     pub plans: &'s BTreeMap<String, Plan>,
     /// Plugins by name.
-    pub plugins: &'s BTreeMap<String, Arc<Plugin>>,
+    pub plugins: &'s BTreeMap<String, Arc<PluginSlot>>,
+    /// Who looks on while they are called.
+    pub observers: Observers,
     /// Where everything is counted.
     pub telemetry: &'s Telemetry,
 }
@@ -69,10 +72,7 @@ impl Pipelines {
     /// # Errors
     /// When the config doesn't hold together, or there are no threads to be had.
     pub fn start(setup: &Setup<'_>) -> Result<Self, StartError> {
-        let plugins: Vec<Arc<Plugin>> = setup.plugins.values().cloned().collect();
-        Self::start_on(setup, |number, lanes, channel| {
-            Shard::start(number, lanes, &plugins, channel)
-        })
+        Self::start_on(setup, Shard::start)
     }
 
     /// The same on shards that are made by `start_shard`.
@@ -158,18 +158,18 @@ fn shape(
     let mut plugins = Vec::new();
     let mut stages = Vec::new();
     for (at, stage) in pipeline.stages.iter().enumerate() {
-        let place = setup.plugins.keys().position(|name| *name == stage.plugin);
-        let (Some(place), Some(plugin)) = (place, setup.plugins.get(&stage.plugin)) else {
+        let Some(slot) = setup.plugins.get(&stage.plugin) else {
             return Err(missing(pipeline, format!("plugin '{}'", stage.plugin)));
         };
-        plugins.push(place);
-        stages.push(Stage::new(stage, plugin, (index, at)));
+        plugins.push(Arc::clone(slot));
+        stages.push(Stage::new(stage, &slot.current(), (index, at)));
     }
     Ok(Shape {
         index,
         name: pipeline.name.clone(),
         stages,
         plugins,
+        observers: Arc::clone(&setup.observers),
         policy: policy(pipeline, queue),
         addresses: addresses(setup, pipeline)?,
         batch: pipeline.batch,

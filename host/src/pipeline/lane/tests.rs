@@ -114,7 +114,8 @@ impl Bench {
                 stateful: true,
                 first_generation: 0,
             }],
-            plugins: vec![0],
+            plugins: Vec::new(),
+            observers: Arc::new([]),
             policy: Policy { retry, terminal: Terminal::Nack },
             addresses: Addresses {
                 pipeline: "p".to_owned(),

@@ -22,6 +22,7 @@ use crate::config::{self, Config};
 use crate::limits::JOURNAL_FILE;
 use crate::message::Properties;
 use crate::pipeline::shard::Shard;
+use crate::pipeline::slot::PluginSlot;
 use crate::pipeline::{Pipelines, Readiness, Setup, Want};
 use crate::plugin::{Engine, EngineOptions, Plugin};
 use crate::service::supervisor::Supervisor;
@@ -169,13 +170,14 @@ impl World {
             Supervisor::new("main", Arc::clone(&wire), &config, plan, &telemetry);
         let readiness: BTreeMap<String, Readiness> = BTreeMap::from([("main".to_owned(), ready)]);
         let brokers = BTreeMap::from([("main".to_owned(), wire)]);
-        let plugins = BTreeMap::from([("first".to_owned(), plugin())]);
+        let plugins = BTreeMap::from([("first".to_owned(), PluginSlot::new(plugin()))]);
         let setup = Setup {
             config: &config,
             brokers: &brokers,
             readiness: &readiness,
             plans: &plans,
             plugins: &plugins,
+            observers: Arc::new([]),
             telemetry: &telemetry,
         };
         let mut shards = Vec::new();
