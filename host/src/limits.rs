@@ -3,10 +3,12 @@
 //! A number that appears in a config file has its default here; a number that no config changes has
 //! its reason here.
 
+mod recorder;
 mod told;
 
 use std::time::Duration;
 
+pub use self::recorder::*;
 pub use self::told::*;
 
 /// Bytes in a mebibyte.

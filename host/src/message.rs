@@ -2,7 +2,10 @@
 //!
 //! Plain data, known to every room. Nothing here knows a client library or a plugin.
 
+pub mod blob;
+
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 /// One message, as it was published and as a plugin sees it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,7 +21,8 @@ pub struct Message {
 }
 
 /// AMQP 0-9-1's basic properties. `None` means that the producer didn't set one.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Properties {
     /// MIME type of the body.
     pub content_type: Option<String>,
@@ -51,11 +55,12 @@ pub struct Properties {
 }
 
 /// A field table: names and typed values, in the order they came.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Table(pub Vec<(String, FieldValue)>);
 
 /// A value of a field table, of every type that RabbitMQ's AMQP 0-9-1 knows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FieldValue {
     /// `t`
     Bool(bool),
@@ -85,7 +90,7 @@ pub enum FieldValue {
         value: u32,
     },
     /// `S`: a long string. Usually UTF-8, but AMQP doesn't promise it.
-    Text(Bytes),
+    Text(#[serde(with = "blob")] Bytes),
     /// `A`
     Array(Vec<FieldValue>),
     /// `T`: seconds since 1970-01-01 UTC.
@@ -93,7 +98,7 @@ pub enum FieldValue {
     /// `F`
     Table(Table),
     /// `x`
-    Bytes(Bytes),
+    Bytes(#[serde(with = "blob")] Bytes),
     /// `V`
     Void,
 }

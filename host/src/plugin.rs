@@ -5,6 +5,7 @@
 //! wrong shows at the start. [`Plugin::instantiate`] makes an [`Instance`], one store, which a shard
 //! owns and calls. An instance that answered with a [`CallError`] is spent: drop it, make another.
 
+pub mod capsule;
 mod engine;
 mod failure;
 mod instance;
@@ -18,8 +19,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
-use crate::message::Properties;
+use crate::message::{Properties, blob};
 use crate::verdict::{Decision, FailureClass};
 
 pub use engine::{Engine, EngineError, EngineOptions};
@@ -68,7 +70,7 @@ pub struct StateSlot<'a> {
 }
 
 /// What one `process` call answers, checked against the batch and the limits.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decisions {
     /// One per message, in order.
     pub messages: Vec<Decision>,
@@ -77,12 +79,13 @@ pub struct Decisions {
 }
 
 /// What a call did to a key's state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StateChange {
     /// Nothing.
     Unchanged,
     /// This is it now.
-    Set(Bytes),
+    Set(#[serde(with = "blob")] Bytes),
     /// The key has none any more.
     Cleared,
 }
@@ -101,7 +104,7 @@ pub struct Description {
 }
 
 /// Why a call failed. The instance is spent.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error, Serialize, Deserialize)]
 #[error("{class}: {text}")]
 pub struct CallError {
     /// `Trap`, `Deadline`, `Memory` or `Malformed`.

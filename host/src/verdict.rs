@@ -5,11 +5,12 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
-use crate::message::{Properties, Table};
+use crate::message::{Properties, Table, blob};
 
 /// A plugin's answer for one message.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// What becomes of the message.
     pub verdict: Verdict,
@@ -18,7 +19,8 @@ pub struct Decision {
 }
 
 /// What becomes of a message after a stage.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// On to the next stage; after the last one it means `Done`.
     Next(Replacement),
@@ -48,9 +50,11 @@ pub enum Verdict {
 }
 
 /// What `Next` changes for the stages behind it; `None` keeps what was there.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Replacement {
     /// The new body.
+    #[serde(with = "blob::maybe")]
     pub body: Option<Bytes>,
     /// The new content type.
     pub content_type: Option<String>,
@@ -59,7 +63,7 @@ pub struct Replacement {
 }
 
 /// A message that a plugin wants published on one of its pipeline's outputs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Emission {
     /// The output's name in the pipeline's config.
     pub output: String,
@@ -68,6 +72,7 @@ pub struct Emission {
     /// What the plugin set; the rest is inherited or filled by the host.
     pub properties: Properties,
     /// `None`: the message's body as this stage saw it.
+    #[serde(default, with = "blob::maybe")]
     pub body: Option<Bytes>,
 }
 
@@ -100,7 +105,8 @@ pub struct FailedStage {
 }
 
 /// The kinds of cause that a failure can have. A closed set: metrics label by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FailureClass {
     /// The plugin trapped: a panic, an out-of-bounds access, a call that the sandbox forbids.
     Trap,

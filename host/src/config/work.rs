@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::verdict::FailureClass;
 
 /// A plugin.
@@ -45,7 +47,8 @@ pub enum PluginSource {
 }
 
 /// What a plugin may use. Defaults are in [`crate::limits`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PluginLimits {
     /// Bytes of linear memory of an instance.
     pub memory_bytes: usize,

@@ -136,6 +136,12 @@ impl Plugin {
         &self.limits
     }
 
+    /// What it was configured with: a MessagePack map.
+    #[must_use]
+    pub fn config(&self) -> &[u8] {
+        &self.config
+    }
+
     /// Log lines of all its instances that were dropped, since they were too many.
     #[must_use]
     pub fn log_lines_dropped(&self) -> u64 {
