@@ -4,11 +4,13 @@
 //! its reason here.
 
 mod recorder;
+mod reload;
 mod told;
 
 use std::time::Duration;
 
 pub use self::recorder::*;
+pub use self::reload::*;
 pub use self::told::*;
 
 /// Bytes in a mebibyte.
