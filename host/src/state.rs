@@ -2,7 +2,18 @@
 //!
 //! State belongs to (pipeline, stage, key). A shard owns the keys of its partitions, so nothing here
 //! is locked. What a batch changed lies in a [`Changes`] above the committed [`Store`] until everything
-//! that the batch led to is safe; taking a key out of the changes undoes it. Kept in memory.
+//! that the batch led to is safe; taking a key out of the changes undoes it.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`store`] | the trait of what keeps state beyond the process, and its words |
+//! | [`memory`] | the one that doesn't, for tests |
+
+pub mod memory;
+pub mod store;
+
+pub use self::memory::MemoryStore;
+pub use self::store::{Change, Commit, Kept, Place, Remembered, StateStore, StoreError, Usage};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -198,7 +209,28 @@ impl Entry {
         self
     }
 
+    /// Whether there is nothing in it, so that nothing of it need be kept.
+    #[must_use]
+    pub fn is_vacant(&self) -> bool {
+        let timers = self.timers.as_ref().is_none_or(|timers| timers.is_empty());
+        self.bytes.is_none() && self.shadow.is_none() && timers
+    }
+
+    /// Bytes of all that it has.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let shadow = self.shadow.as_ref().and_then(|shadow| shadow.bytes.as_ref());
+        let timers = self.timers.iter().flat_map(|timers| timers.iter());
+        let timers: usize = timers.map(|timer| timer.name.len() + size_of::<Timer>()).sum();
+        self.len() + shadow.map_or(0, Bytes::len) + timers
+    }
+
     fn len(&self) -> usize {
         self.bytes.as_ref().map_or(0, Bytes::len)
     }
+}
+
+/// When the first of a key's timers is due, microseconds since 1970.
+fn first_due(entry: &Entry) -> Option<u64> {
+    entry.timers.iter().flat_map(|timers| timers.iter()).map(|timer| timer.due_us).min()
 }
