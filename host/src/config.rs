@@ -48,7 +48,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// A whole config file, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Brokers by name, at least one.
     pub brokers: BTreeMap<String, Broker>,
@@ -69,7 +69,7 @@ pub struct Config {
 }
 
 /// One broker.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Broker {
     /// How to reach it.
     pub kind: BrokerKind,
@@ -78,7 +78,7 @@ pub struct Broker {
 }
 
 /// The kinds of broker.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "a few per process")]
 pub enum BrokerKind {
     /// RabbitMQ over AMQP 0-9-1.
@@ -88,7 +88,7 @@ pub enum BrokerKind {
 }
 
 /// How to reach a RabbitMQ.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Amqp {
     /// Addresses, `amqp://` or `amqps://`, without credentials; tried in random order.
     pub urls: Vec<String>,
@@ -107,7 +107,7 @@ pub struct Amqp {
 }
 
 /// Where user and password come from. Never printed.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
     /// RabbitMQ's `guest`.
     Default,
@@ -136,7 +136,7 @@ impl fmt::Debug for Credentials {
 }
 
 /// TLS options beside the system's roots.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tls {
     /// Additional roots, PEM.
     pub ca: Option<PathBuf>,
@@ -169,7 +169,7 @@ pub struct Failures {
 }
 
 /// The process itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Service {
     /// Where `/live`, `/ready` and `/metrics` answer; `None` is nowhere.
     pub http: Option<SocketAddr>,

@@ -343,8 +343,8 @@ pub const CRASH_JOURNAL_BYTES: u64 = 4 * MIB as u64;
 pub const CRASH_SUSPECTS: usize = 2 * SHARDS_MAX * BATCH_MESSAGES;
 /// A message is suspected no longer than this after a host died with it: it may never come back here.
 pub const CRASH_SUSPECT_AGE: Duration = Duration::from_secs(24 * 3600);
-/// Events that wait for a shard beyond the messages its pipelines hold.
-pub const SHARD_EVENTS: usize = 256;
+/// Events that wait for a shard; whoever has another waits. Room is taken as it is needed.
+pub const SHARD_EVENTS: usize = 65_536;
 /// Keys with state per pipeline and shard while state is kept in memory; a message of a further key fails.
 pub const STATE_KEYS: usize = 1_000_000;
 /// Time to release what is held once a drain has passed its limit.

@@ -14,6 +14,7 @@
 //! | `observe` | who looks on while plugins are called |
 //! | `crash` | which messages hosts died with, and who runs alone |
 //! | `judge` | what becomes of a failure |
+//! | `start`, `change` | what a pipeline of the config is made of; how pipelines come and go while others run |
 //! | `address`, `publishing`, `journal` | what is sent where, and whether it arrived |
 
 pub mod address;
@@ -21,6 +22,7 @@ pub mod alarm;
 pub mod backlog;
 mod backoff;
 pub mod breaker;
+mod change;
 pub mod crash;
 pub mod field;
 #[cfg(test)]
@@ -45,7 +47,8 @@ pub mod slot;
 pub mod stages;
 mod start;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -53,33 +56,48 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use self::backoff::Backoff;
+pub use self::change::Left;
 use self::crash::CrashJournal;
 pub use self::intake::{Readiness, State, Want};
+use self::journal::Journal;
 pub use self::plugins::{load as load_plugins, load_all as load_all_plugins};
 use self::shard::{Event, Shard};
-pub use self::start::{Setup, StartError};
+pub use self::start::{Prepared, Setup, StartError};
 
 /// All pipelines of a host, running.
 pub struct Pipelines {
-    lanes: Vec<Handle>,
+    /// In the order of the config.
+    running: Mutex<Vec<Running>>,
+    /// Lanes that there were, which number the next.
+    lanes: AtomicUsize,
     shards: Vec<mpsc::Sender<Event>>,
+    /// What is waited for at the end; taken then.
+    threads: Mutex<Option<Vec<Shard>>>,
     abandon: CancellationToken,
-    crashes: Arc<CrashJournal>,
-    tasks: Mutex<Tasks>,
+    /// One each for all pipelines: their bounds are the files'.
+    journals: (Arc<Journal>, Arc<CrashJournal>),
 }
 
-struct Handle {
+/// A pipeline that runs, or is on its way out.
+struct Running {
     name: String,
     queue: String,
+    /// What shards know its lanes by.
+    lane: usize,
+    /// See [`shape::Shape::index`].
+    index: u16,
+    /// What an operator wants of it, whatever it is told on its way out.
+    wish: Want,
     want: watch::Sender<Want>,
     state: Arc<Mutex<State>>,
+    abandon: CancellationToken,
+    /// Taken by whoever ends it.
+    tasks: Option<Tasks>,
 }
 
-/// What is waited for at the end.
-#[derive(Default)]
+/// What a pipeline does on the runtime.
 struct Tasks {
-    intakes: Vec<JoinHandle<()>>,
-    shards: Vec<Shard>,
+    intake: JoinHandle<()>,
     publishing: Vec<JoinHandle<()>>,
 }
 
@@ -98,19 +116,27 @@ impl Pipelines {
     /// How each pipeline is doing.
     #[must_use]
     pub fn status(&self) -> Vec<PipelineStatus> {
-        let status = |lane: &Handle| PipelineStatus {
-            name: lane.name.clone(),
-            queue: lane.queue.clone(),
-            state: lane.state.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        let status = |it: &Running| PipelineStatus {
+            name: it.name.clone(),
+            queue: it.queue.clone(),
+            state: it.state.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         };
-        self.lanes.iter().map(status).collect()
+        self.running().iter().map(status).collect()
     }
 
     /// Tells a pipeline what to do; false where there is none of that name.
     #[must_use]
     pub fn want(&self, name: &str, want: Want) -> bool {
-        let lane = self.lanes.iter().find(|lane| lane.name == name);
-        lane.is_some_and(|lane| lane.want.send(want).is_ok())
+        let mut running = self.running();
+        let Some(it) = running.iter_mut().find(|it| it.name == name) else { return false };
+        it.wish = want;
+        // One on its way out stays so; whoever takes its place is told.
+        it.want.send_if_modified(|now| *now != Want::Stop && std::mem::replace(now, want) != want);
+        true
+    }
+
+    fn running(&self) -> MutexGuard<'_, Vec<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks every shard for a sign of life; resolves when all have given it.
@@ -129,37 +155,43 @@ impl Pipelines {
     }
 
     /// Stops consuming, finishes what is in hand within `grace`, releases the rest. Whether all was
-    /// finished. Does nothing the second time.
+    /// finished. Does nothing the second time; nothing can be added from then on.
     pub async fn drain(&self, grace: Duration) -> bool {
-        let mut tasks =
-            std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        for lane in &self.lanes {
-            // An intake that has ended needs no telling.
-            let _ = lane.want.send(Want::Stop);
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(threads) = threads else { return true };
+        let (mut intakes, mut publishing) = (Vec::new(), Vec::new());
+        for it in &mut *self.running() {
+            it.want.send_replace(Want::Stop);
+            if let Some(tasks) = it.tasks.take() {
+                intakes.push(tasks.intake);
+                publishing.extend(tasks.publishing);
+            }
         }
-        let finished = tokio::time::timeout(grace, join(&mut tasks.intakes)).await.is_ok();
+        let finished = tokio::time::timeout(grace, join(&mut intakes)).await.is_ok();
         if !finished {
             tracing::warn!(?grace, "not everything could be finished in time; releasing the rest");
             self.abandon.cancel();
-            join(&mut tasks.intakes).await;
+            join(&mut intakes).await;
         }
         let finished = finished && !self.abandon.is_cancelled();
         self.abandon.cancel();
-        for shard in tasks.shards {
+        for shard in threads {
             shard.stop().await;
         }
-        for task in tasks.publishing {
+        for task in publishing {
             task.abort();
         }
-        self.crashes.end();
+        self.journals.1.end();
         finished
     }
 
     /// Ends at once, as by a kill: nothing is finished, nothing given back.
     #[cfg(test)]
     pub(crate) fn kill(&self) {
-        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        tasks.intakes.iter().chain(&tasks.publishing).for_each(JoinHandle::abort);
+        for tasks in self.running().iter_mut().filter_map(|it| it.tasks.take()) {
+            tasks.intake.abort();
+            tasks.publishing.iter().for_each(JoinHandle::abort);
+        }
     }
 
     /// Gives up on what is being drained: what is held is released at once.

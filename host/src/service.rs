@@ -117,7 +117,8 @@ impl Service {
             plugins: &plugins,
             observers: Arc::new([]),
             telemetry: &telemetry,
-        })?;
+        })
+        .await?;
         let governance = governance::tasks(&config, &brokers, &readiness, &telemetry);
         tasks.extend(governance.into_iter().map(|task| until(stopping.clone(), task)));
         let inner = Arc::new(Inner {

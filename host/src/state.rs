@@ -186,6 +186,23 @@ impl Store {
         }
     }
 
+    /// The same for a pipeline whose stages were at those places before.
+    #[must_use]
+    pub fn restage(self, places: &[Option<usize>], pipeline: u16) -> Self {
+        let mut store = Self::default();
+        for (key, before) in self.committed.keys {
+            for (stage, place) in places.iter().enumerate() {
+                let kept = place.and_then(|place| before.get(place)).and_then(Option::as_ref);
+                let Some(kept) = kept else { continue };
+                let count = kept.generation & ((1 << COUNTER_BITS) - 1);
+                let generation = first_generation(pipeline, stage) | count;
+                store.bytes += kept.len();
+                store.committed.set(&key, stage, Entry { generation, ..kept.clone() });
+            }
+        }
+        store
+    }
+
     /// How many keys have an entry.
     #[must_use]
     pub fn keys(&self) -> usize {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::message::Table;
 
 /// An exchange.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Exchange {
     /// Name.
     pub name: String,
@@ -41,7 +41,7 @@ pub enum ExchangeKind {
 }
 
 /// A queue.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Queue {
     /// Its name in this config, and on the broker unless `server_named`.
     pub name: String,

@@ -9,7 +9,7 @@ use crate::notice::{ConditionKind, Severity};
 use crate::verdict::FailureClass;
 
 /// One rule: of what is told, how often, and where to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Notify {
     /// Its name: metrics, logs and receivers see it.
     pub name: String,
@@ -36,7 +36,7 @@ pub struct Notify {
 }
 
 /// What a rule is about. An empty list is no restriction.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct About {
     /// Whether failures of messages are told.
     pub failures: bool,
@@ -57,7 +57,7 @@ pub struct About {
 }
 
 /// An exchange that a rule publishes to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NotifyExchange {
     /// Its broker.
     pub broker: String,
@@ -68,7 +68,7 @@ pub struct NotifyExchange {
 }
 
 /// An address that a rule posts to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Webhook {
     /// Where.
     pub url: Secret,
@@ -90,7 +90,7 @@ pub enum WebhookFormat {
 }
 
 /// A text that may be a secret, or where to find it. Read when it is needed; never printed.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
     /// Written in the config.
     Inline(String),

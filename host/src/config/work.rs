@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::verdict::FailureClass;
 
 /// A plugin.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Plugin {
     /// Its name in this config.
     pub name: String,
@@ -38,7 +38,7 @@ impl fmt::Debug for Plugin {
 }
 
 /// Where a plugin's code is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum PluginSource {
     /// A component file.
     File(PathBuf),
@@ -65,7 +65,7 @@ pub struct PluginLimits {
 }
 
 /// A queue's way through plugins.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Pipeline {
     /// Its name: metrics, logs, headers and derived ids carry it.
     pub name: String,
@@ -133,7 +133,7 @@ pub struct IdWindow {
 }
 
 /// One plugin of a pipeline.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Stage {
     /// The plugin's name in this config.
     pub plugin: String,

@@ -80,6 +80,12 @@ impl Window {
         Self { limits, settled: HashMap::new(), bodies: HashMap::new(), order: VecDeque::new() }
     }
 
+    /// The same under other limits, which count from the next that is remembered.
+    #[must_use]
+    pub fn within(self, limits: IdWindow) -> Self {
+        Self { limits, ..self }
+    }
+
     /// What is known of this identity.
     #[must_use]
     pub fn seen(&self, identity: &Identity) -> Seen {

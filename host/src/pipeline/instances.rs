@@ -1,6 +1,6 @@
 //! A shard's plugin instances: one store per plugin, made when first needed, replaced when spent.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,6 +87,16 @@ impl Guests for Instances {
             metrics: &shape.metrics,
         };
         lane.work(&mut stages, fitting, super::unix_us())
+    }
+
+    fn retire(&mut self, gone: &[u64], left: &BTreeSet<u64>) {
+        self.slots.retain(|id, _| left.contains(id));
+        for id in gone {
+            // It may keep state under generations that the next pipeline in that place uses too.
+            if let Some(slot) = self.slots.get_mut(id) {
+                slot.instance = None;
+            }
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod crash;
 mod give_up;
 mod group;
 mod judging;
+mod legacy;
 mod parking;
 
 use std::collections::{HashSet, VecDeque};
@@ -23,6 +24,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use self::group::{End, Entry, Group};
+pub use self::legacy::Legacy;
 use self::parking::Parking;
 use super::address::Planned;
 use super::alarm::Alarm;

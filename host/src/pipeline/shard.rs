@@ -2,8 +2,10 @@
 //!
 //! A shard owns a lane of every pipeline and an instance of every plugin; messages of one key always
 //! come to the same shard, so that nothing here is locked. It takes its events as they come and runs
-//! one batch of each lane that has work, in turn, so that no pipeline starves another.
+//! one batch of each lane that has work, in turn, so that no pipeline starves another. Lanes come and go
+//! with their pipelines.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::{mpsc, oneshot};
@@ -11,12 +13,17 @@ use tokio::time::timeout;
 
 use super::instances::Instances;
 use super::job::Job;
-use super::lane::Lane;
+use super::lane::{Lane, Legacy};
 use super::publishing::Done;
+use crate::broker::Settlement;
 use crate::limits::RELEASE_TIMEOUT;
 
 /// What a shard is told.
 pub enum Event {
+    /// A pipeline has begun: its lane, under a number that no other had.
+    Add(usize, Box<Lane>),
+    /// A pipeline has ended; nothing more of it will come. Answered with what its lane leaves.
+    Remove(usize, oneshot::Sender<Legacy>),
     /// A message for that pipeline.
     Arrived(usize, Box<Job>),
     /// That pipeline's group is through.
@@ -37,6 +44,10 @@ pub enum Event {
 pub trait Guests {
     /// Runs one batch of that lane. Whether there was one.
     fn work(&mut self, lane: &mut Lane) -> bool;
+
+    /// A lane is gone. What ran for it remembers nothing of it from now on, for its place may be given
+    /// to another; and what runs for none of those that are left isn't needed any more.
+    fn retire(&mut self, gone: &[u64], left: &BTreeSet<u64>);
 }
 
 /// A running shard.
@@ -50,20 +61,19 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Starts a thread that runs these lanes.
+    /// Starts a thread that runs the lanes that it will be given.
     ///
     /// # Errors
     /// When the system has no thread to give.
     pub fn start(
         number: usize,
-        lanes: Vec<Lane>,
         (events, inbox): (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     ) -> std::io::Result<Self> {
         let instances = Instances::default();
         let (running, ended) = oneshot::channel::<()>();
         let thread = thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
             let _running = running;
-            Worker { lanes, guests: instances, inbox, stopped: false }.run();
+            Worker { lanes: BTreeMap::new(), guests: instances, inbox, stopped: false }.run();
         })?;
         Ok(Self { events, thread: Some(thread), ended })
     }
@@ -71,13 +81,13 @@ impl Shard {
     /// The same as a task of the runtime, on other guests.
     #[cfg(test)]
     pub(crate) fn on_runtime(
-        lanes: Vec<Lane>,
         guests: impl Guests + Send + 'static,
         (events, inbox): (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     ) -> (Self, tokio::task::AbortHandle) {
         let (running, ended) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
             let _running = running;
+            let lanes = BTreeMap::new();
             Worker { lanes, guests, inbox, stopped: false }.run_on_runtime().await;
         });
         (Self { events, thread: None, ended }, task.abort_handle())
@@ -111,7 +121,7 @@ impl Shard {
 }
 
 struct Worker<G> {
-    lanes: Vec<Lane>,
+    lanes: BTreeMap<usize, Lane>,
     guests: G,
     inbox: mpsc::Receiver<Event>,
     stopped: bool,
@@ -150,7 +160,7 @@ impl<G: Guests> Worker<G> {
             self.take(event);
         }
         let mut worked = false;
-        for lane in self.lanes.iter_mut().filter(|lane| lane.has_work()) {
+        for lane in self.lanes.values_mut().filter(|lane| lane.has_work()) {
             worked |= self.guests.work(lane);
         }
         worked
@@ -158,16 +168,39 @@ impl<G: Guests> Worker<G> {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Arrived(lane, job) => self.lanes[lane].arrived(*job),
-            Event::Published(lane, done) => self.lanes[lane].published(done),
-            Event::Lost(lane, consumer) => self.lanes[lane].lost(consumer),
-            Event::Draining(lane, consumer) => self.lanes[lane].draining(consumer),
-            Event::Due(lane) => self.lanes[lane].unpark(),
+            Event::Add(id, lane) => drop(self.lanes.insert(id, *lane)),
+            Event::Remove(id, answer) => self.remove(id, answer),
+            Event::Arrived(id, job) => match self.lanes.get_mut(&id) {
+                Some(lane) => lane.arrived(*job),
+                // Its intake ended before it did, so that there is none; nobody's loss if there were.
+                None => job.receipt.settle(Settlement::Release),
+            },
+            Event::Published(id, done) => self.tell(id, |lane| lane.published(done)),
+            Event::Lost(id, consumer) => self.tell(id, |lane| lane.lost(consumer)),
+            Event::Draining(id, consumer) => self.tell(id, |lane| lane.draining(consumer)),
+            Event::Due(id) => self.tell(id, Lane::unpark),
             Event::Ping(answer) => drop(answer.send(())),
             Event::Stop => {
-                self.lanes.iter_mut().for_each(Lane::close);
+                self.lanes.values_mut().for_each(Lane::close);
                 self.stopped = true;
             }
         }
+    }
+
+    /// What comes for a lane that is gone is about nothing.
+    fn tell(&mut self, id: usize, what: impl FnOnce(&mut Lane)) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            what(lane);
+        }
+    }
+
+    fn remove(&mut self, id: usize, answer: oneshot::Sender<Legacy>) {
+        let Some(lane) = self.lanes.remove(&id) else { return };
+        let slots = |lane: &Lane| lane.shape().plugins.iter().map(|slot| slot.id()).collect();
+        let gone: Vec<u64> = slots(&lane);
+        let left = self.lanes.values().flat_map(slots).collect();
+        self.guests.retire(&gone, &left);
+        // Whoever doesn't wait for it wants none of it.
+        let _ = answer.send(lane.retire());
     }
 }

@@ -1,30 +1,29 @@
 //! From a config to running pipelines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::Pipelines;
 use super::address::{Addresses, OutputTarget};
-use super::alarm::Alarm;
 use super::crash::CrashJournal;
 use super::flight::InFlight;
-use super::intake::{Intake, Readiness, State, Want};
+use super::intake::Readiness;
 use super::journal::Journal;
 use super::judge::{Policy, Terminal};
-use super::lane::Lane;
 use super::observe::Observers;
 use super::prepare::Reading;
-use super::publishing::{Publishing, Target};
+use super::publishing::Target;
 use super::ramp::Ramp;
 use super::shape::Shape;
 use super::shard::{Event, Shard};
 use super::slot::PluginSlot;
 use super::stages::Stage;
-use super::{Handle, Pipelines, Tasks};
 use crate::broker::{Broker, ConsumeRequest, Declaration};
-use crate::config::{Config, DeadLetter, KeySource, Pipeline, Queue, Retry, RetryOrder};
+use crate::config::{Config, DeadLetter, KeySource, Pipeline, Queue, Retry};
 use crate::limits::SHARD_EVENTS;
 use crate::telemetry::Telemetry;
 use crate::topology::{self, Plan};
@@ -66,78 +65,83 @@ pub enum StartError {
     Thread(#[from] std::io::Error),
 }
 
+/// A pipeline that can be started: whatever it names is there.
+pub struct Prepared {
+    pub(super) shape: Arc<Shape>,
+    /// The brokers that it publishes to, as its addresses number them.
+    pub(super) targets: Arc<[Target]>,
+    pub(super) broker: Arc<dyn Broker>,
+    pub(super) readiness: Readiness,
+    pub(super) request: ConsumeRequest,
+    pub(super) reading: Reading,
+    pub(super) ramp: Ramp,
+}
+
 impl Pipelines {
     /// Starts every pipeline of the config; each consumes as soon as its broker is ready.
     ///
     /// # Errors
     /// When the config doesn't hold together, or there are no threads to be had.
-    pub fn start(setup: &Setup<'_>) -> Result<Self, StartError> {
-        Self::start_on(setup, Shard::start)
+    pub async fn start(setup: &Setup<'_>) -> Result<Self, StartError> {
+        Self::start_on(setup, Shard::start).await
     }
 
     /// The same on shards that are made by `start_shard`.
-    pub(crate) fn start_on(
+    pub(crate) async fn start_on(
         setup: &Setup<'_>,
-        mut start_shard: impl FnMut(usize, Vec<Lane>, Channel) -> std::io::Result<Shard>,
+        mut start_shard: impl FnMut(usize, Channel) -> std::io::Result<Shard>,
     ) -> Result<Self, StartError> {
         let config = setup.config;
-        let abandon = CancellationToken::new();
-        let targets: Arc<[Target]> = targets(setup);
-        // One for all pipelines: its bound is the file's.
         let journal = Arc::new(Journal::new(&config.service.state_dir));
         let crashes = Arc::new(CrashJournal::open(&config.service.state_dir));
-        let shapes = config
-            .pipelines
-            .iter()
-            .enumerate()
-            .map(|(index, pipeline)| {
-                shape(setup, index, pipeline, (&journal, &crashes)).map(Arc::new)
-            })
+        let threads = (0..shard_count(config))
+            .map(|number| start_shard(number, mpsc::channel(SHARD_EVENTS)))
             .collect::<Result<Vec<_>, _>>()?;
-
-        let prefetch: usize = config.pipelines.iter().map(|p| usize::from(p.prefetch)).sum();
-        let mut shards = Vec::new();
-        let mut publishing = Vec::new();
-        for number in 0..shard_count(config) {
-            let (events, inbox) = mpsc::channel(prefetch + SHARD_EVENTS);
-            let lanes = shapes.iter().enumerate().map(|(lane, shape)| {
-                let (groups, requests) = mpsc::channel(1);
-                let (breaker, metrics) = (Arc::clone(&shape.breaker), shape.metrics.clone());
-                let task = Publishing::new(Arc::clone(&targets), metrics, breaker, abandon.clone());
-                publishing.push(tokio::spawn(task.run(lane, requests, events.clone())));
-                let new = Lane::new(Arc::clone(shape), groups);
-                match shape.policy.retry.order {
-                    RetryOrder::Key => new.with_alarm(Alarm::start(lane, events.clone())),
-                    RetryOrder::Free => new,
-                }
-            });
-            let lanes = lanes.collect();
-            shards.push(start_shard(number, lanes, (events, inbox))?);
+        let pipelines = Self {
+            running: Mutex::default(),
+            lanes: AtomicUsize::new(0),
+            shards: threads.iter().map(|shard| shard.events().clone()).collect(),
+            threads: Mutex::new(Some(threads)),
+            abandon: CancellationToken::new(),
+            journals: (journal, crashes),
+        };
+        for prepared in pipelines.prepare(setup, &config.pipelines)? {
+            pipelines.add(prepared, None).await;
         }
-        let inboxes: Vec<mpsc::Sender<Event>> =
-            shards.iter().map(|shard| shard.events().clone()).collect();
-        let mut lanes = Vec::new();
-        let mut intakes = Vec::new();
-        for (lane, (pipeline, shape)) in config.pipelines.iter().zip(&shapes).enumerate() {
-            let (handle, intake) = consume(setup, (lane, pipeline), shape, &inboxes, &abandon)?;
-            lanes.push(handle);
-            intakes.push(intake);
-        }
-        let intakes = intakes.into_iter().map(|intake| tokio::spawn(intake.run())).collect();
-        let tasks = Mutex::new(Tasks { intakes, shards, publishing });
-        Ok(Self { lanes, shards: inboxes, abandon, crashes, tasks })
+        Ok(pipelines)
     }
 }
 
-fn targets(setup: &Setup<'_>) -> Arc<[Target]> {
-    let target = |(name, broker): (&String, &Arc<dyn Broker>)| {
-        let watched = setup.readiness.get(name).map(|readiness| readiness.doubt.clone());
+/// What a pipeline is made of, in that place among all.
+pub(super) fn prepare(
+    setup: &Setup<'_>,
+    pipeline: &Pipeline,
+    index: u16,
+    journals: &(Arc<Journal>, Arc<CrashJournal>),
+) -> Result<Prepared, StartError> {
+    let (brokers, targets) = targets(setup, pipeline)?;
+    let shape = Arc::new(shape(setup, index, pipeline, (&brokers, journals))?);
+    consume(setup, pipeline, shape, targets)
+}
+
+/// The brokers that a pipeline publishes to, by name, and what it needs of each.
+fn targets<'c>(
+    setup: &Setup<'_>,
+    pipeline: &'c Pipeline,
+) -> Result<(Vec<&'c str>, Arc<[Target]>), StartError> {
+    let outputs = pipeline.outputs.values().map(|output| output.broker.as_str());
+    let names: BTreeSet<&str> = outputs.chain([pipeline.broker.as_str()]).collect();
+    let target = |name: &&str| {
+        let broker = setup.brokers.get(*name);
+        let broker = broker.ok_or_else(|| missing(pipeline, format!("broker '{name}'")))?;
+        let watched = setup.readiness.get(*name).map(|readiness| readiness.doubt.clone());
         // Nobody listens for doubts about a broker that nobody watches.
         let doubt = watched.unwrap_or_else(|| mpsc::channel(1).0);
-        let ready = setup.readiness.get(name).map(|readiness| readiness.ready.clone());
-        Target { broker: Arc::clone(broker), doubt, ready }
+        let ready = setup.readiness.get(*name).map(|readiness| readiness.ready.clone());
+        Ok::<Target, StartError>(Target { broker: Arc::clone(broker), doubt, ready })
     };
-    setup.brokers.iter().map(target).collect()
+    let targets = names.iter().map(target).collect::<Result<_, StartError>>()?;
+    Ok((names.into_iter().collect(), targets))
 }
 
 fn shard_count(config: &Config) -> usize {
@@ -149,11 +153,10 @@ fn shard_count(config: &Config) -> usize {
 
 fn shape(
     setup: &Setup<'_>,
-    index: usize,
+    index: u16,
     pipeline: &Pipeline,
-    (journal, crashes): (&Arc<Journal>, &Arc<CrashJournal>),
+    (brokers, (journal, crashes)): (&[&str], &(Arc<Journal>, Arc<CrashJournal>)),
 ) -> Result<Shape, StartError> {
-    let index = u16::try_from(index).unwrap_or(u16::MAX);
     let queue = queue(setup, pipeline)?;
     let mut plugins = Vec::new();
     let mut stages = Vec::new();
@@ -171,7 +174,7 @@ fn shape(
         plugins,
         observers: Arc::clone(&setup.observers),
         policy: policy(pipeline, queue),
-        addresses: addresses(setup, pipeline)?,
+        addresses: addresses(setup, pipeline, brokers)?,
         batch: pipeline.batch,
         id_window: pipeline.id_window,
         in_flight: Arc::new(InFlight::default()),
@@ -195,12 +198,15 @@ fn policy(pipeline: &Pipeline, queue: &Queue) -> Policy {
     Policy { retry, terminal }
 }
 
-fn addresses(setup: &Setup<'_>, pipeline: &Pipeline) -> Result<Addresses, StartError> {
+fn addresses(
+    setup: &Setup<'_>,
+    pipeline: &Pipeline,
+    brokers: &[&str],
+) -> Result<Addresses, StartError> {
     let place = |broker: &str| {
-        setup
-            .brokers
-            .keys()
-            .position(|name| name == broker)
+        brokers
+            .iter()
+            .position(|name| *name == broker)
             .ok_or_else(|| missing(pipeline, format!("broker '{broker}'")))
     };
     let target = |(name, output): (&String, &crate::config::Output)| {
@@ -226,11 +232,10 @@ fn addresses(setup: &Setup<'_>, pipeline: &Pipeline) -> Result<Addresses, StartE
 
 fn consume(
     setup: &Setup<'_>,
-    (lane, pipeline): (usize, &Pipeline),
-    shape: &Arc<Shape>,
-    shards: &[mpsc::Sender<Event>],
-    abandon: &CancellationToken,
-) -> Result<(Handle, Intake), StartError> {
+    pipeline: &Pipeline,
+    shape: Arc<Shape>,
+    targets: Arc<[Target]>,
+) -> Result<Prepared, StartError> {
     let queue = queue(setup, pipeline)?;
     let (Some(broker), Some(readiness)) =
         (setup.brokers.get(&pipeline.broker), setup.readiness.get(&pipeline.broker))
@@ -260,26 +265,15 @@ fn consume(
         id: pipeline.id.clone(),
         nonce: u128::to_le_bytes(fastrand::u128(..)),
     };
-    let (want, wanted) = watch::channel(Want::Run);
-    let state = Arc::new(Mutex::new(State::Waiting("starting".to_owned())));
-    let intake = Intake {
-        lane,
+    Ok(Prepared {
+        targets,
         broker: Arc::clone(broker),
         readiness: readiness.clone(),
         request,
         reading,
-        shards: shards.to_vec(),
-        in_flight: Arc::clone(&shape.in_flight),
         ramp: Ramp::new(pipeline.prefetch, cancels),
-        breaker: Arc::clone(&shape.breaker),
-        journals: (Arc::clone(&shape.journal), Arc::clone(&shape.crashes)),
-        metrics: shape.metrics.clone(),
-        want: wanted,
-        state: Arc::clone(&state),
-        abandon: abandon.clone(),
-    };
-    let (name, queue) = (pipeline.name.clone(), pipeline.queue.clone());
-    Ok((Handle { name, queue, want, state }, intake))
+        shape,
+    })
 }
 
 fn queue<'s>(setup: &Setup<'s>, pipeline: &Pipeline) -> Result<&'s Queue, StartError> {

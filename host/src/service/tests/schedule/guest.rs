@@ -1,7 +1,7 @@
 //! A plugin double: two stages that remember the ids that they saw of each key, tell them on an output
 //! each, and then do what the message says. What an instance may not see, it takes for a violation.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +62,10 @@ impl Guests for Guest {
     fn work(&mut self, lane: &mut Lane) -> bool {
         let now_us = self.book.now_us();
         lane.work(self, usize::MAX, now_us)
+    }
+
+    fn retire(&mut self, _gone: &[u64], _left: &BTreeSet<u64>) {
+        self.kept.clear();
     }
 }
 

@@ -100,6 +100,16 @@ pub(super) enum Action {
     Restart(u64),
     /// Killed and started again.
     Kill,
+    /// The pipeline is altered while the host runs on.
+    Alter(Alteration),
+}
+
+/// What is altered, and how long the pipeline may take to finish what it has in hand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Alteration {
+    pub(super) prefetch: usize,
+    pub(super) batch: usize,
+    pub(super) grace_ms: u64,
 }
 
 /// All of it.
@@ -129,7 +139,7 @@ impl Plan {
         let length = r.usize(8..40);
         let mut next = 0;
         // A schedule has few kinds of trouble, so that there are some without any of each.
-        let troubles: Vec<u8> = (0..r.usize(..4)).map(|_| r.u8(..9)).collect();
+        let troubles: Vec<u8> = (0..r.usize(..4)).map(|_| r.u8(..10)).collect();
         // Most keys see no unroutable message, for such a one may have results amended.
         let spoilt = r.bool();
         let actions = (0..length).map(|_| action(r, &mut next, &troubles, spoilt)).collect();
@@ -161,6 +171,11 @@ fn action(r: &mut Rng, next: &mut u32, troubles: &[u8], spoilt: bool) -> Action 
         5 => [Action::Pause, Action::Resume][r.usize(..2)].clone(),
         6 => Action::Restart([0, 5, 60_000][r.usize(..3)]),
         7 => Action::CancelConsumers,
+        8 => Action::Alter(Alteration {
+            prefetch: [3, 10, 40, 100][r.usize(..4)],
+            batch: [1, 4, 64][r.usize(..3)],
+            grace_ms: [0, 5, 60_000][r.usize(..3)],
+        }),
         _ => Action::Kill,
     }
 }

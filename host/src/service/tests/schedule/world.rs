@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::book::{Book, Line};
 use super::guest::Guest;
-use super::plan::{Action, KEYS, Letters, Plan, Settings, Spec, What};
+use super::plan::{Action, Alteration, KEYS, Letters, Plan, Settings, Spec, What};
 use super::wire::{Wire, id_of};
 use crate::broker::embedded::Embedded;
 use crate::broker::{Broker, Outgoing};
@@ -54,7 +54,31 @@ struct Host {
     pipelines: Pipelines,
     supervisor: JoinHandle<()>,
     shards: Vec<AbortHandle>,
+    parts: Parts,
+}
+
+/// What pipelines are made of.
+struct Parts {
+    config: Config,
+    brokers: BTreeMap<String, Arc<dyn Broker>>,
+    readiness: BTreeMap<String, Readiness>,
+    plans: BTreeMap<String, topology::Plan>,
+    plugins: BTreeMap<String, Arc<PluginSlot>>,
     telemetry: Telemetry,
+}
+
+impl Parts {
+    fn setup(&self) -> Setup<'_> {
+        Setup {
+            config: &self.config,
+            brokers: &self.brokers,
+            readiness: &self.readiness,
+            plans: &self.plans,
+            plugins: &self.plugins,
+            observers: Arc::new([]),
+            telemetry: &self.telemetry,
+        }
+    }
 }
 
 /// The one real plugin there is: stages need one that keeps state, and the double never calls it.
@@ -155,7 +179,7 @@ impl World {
     }
 
     /// Wires a host together as [`crate::service::Service`] does, on shards that are tasks.
-    fn start(&mut self) {
+    async fn start(&mut self) {
         let life = {
             let mut facts = self.book.facts();
             facts.life += 1;
@@ -171,25 +195,18 @@ impl World {
         let readiness: BTreeMap<String, Readiness> = BTreeMap::from([("main".to_owned(), ready)]);
         let brokers = BTreeMap::from([("main".to_owned(), wire)]);
         let plugins = BTreeMap::from([("first".to_owned(), PluginSlot::new(plugin()))]);
-        let setup = Setup {
-            config: &config,
-            brokers: &brokers,
-            readiness: &readiness,
-            plans: &plans,
-            plugins: &plugins,
-            observers: Arc::new([]),
-            telemetry: &telemetry,
-        };
+        let parts = Parts { config, brokers, readiness, plans, plugins, telemetry };
         let mut shards = Vec::new();
-        let pipelines = Pipelines::start_on(&setup, |_, lanes, channel| {
+        let setup = parts.setup();
+        let pipelines = Pipelines::start_on(&setup, |_, channel| {
             let guest = Guest::new(Arc::clone(&self.book), life);
-            let (shard, abort) = Shard::on_runtime(lanes, guest, channel);
+            let (shard, abort) = Shard::on_runtime(guest, channel);
             shards.push(abort);
             Ok(shard)
         });
-        let pipelines = pipelines.unwrap();
+        let pipelines = pipelines.await.unwrap();
         let supervisor = tokio::spawn(supervisor.run());
-        self.host = Some(Host { pipelines, supervisor, shards, telemetry });
+        self.host = Some(Host { pipelines, supervisor, shards, parts });
     }
 
     /// Drains the host within that time; what it holds then is given back. Whether all was finished.
@@ -231,7 +248,7 @@ impl World {
 
     /// Runs the schedule, then lets everything come to rest.
     pub(super) async fn run(&mut self, plan: &Plan) {
-        self.start();
+        self.start().await;
         sleep(Duration::from_secs(1)).await;
         for (number, action) in plan.actions.iter().enumerate() {
             self.book.trace(&format!("--- {number}: {action:?}"));
@@ -305,12 +322,28 @@ impl World {
             Action::Resume => self.want(Want::Run),
             Action::Restart(grace_ms) => {
                 self.stop(Duration::from_millis(*grace_ms)).await;
-                self.start();
+                self.start().await;
             }
             Action::Kill => {
                 self.kill().await;
-                self.start();
+                self.start().await;
             }
+            Action::Alter(alteration) => self.alter(*alteration).await,
+        }
+    }
+
+    /// Alters the pipeline as a config does that is read again.
+    async fn alter(&mut self, Alteration { prefetch, batch, grace_ms }: Alteration) {
+        (self.settings.prefetch, self.settings.batch) = (prefetch, batch);
+        let config = self.config();
+        let host = self.host.as_mut().expect("a host runs");
+        host.parts.config = config;
+        let setup = host.parts.setup();
+        let prepared = host.pipelines.prepare(&setup, &setup.config.pipelines).unwrap();
+        for prepared in prepared {
+            let left = host.pipelines.end("main", Duration::from_millis(grace_ms)).await;
+            assert!(left.is_some(), "it runs");
+            host.pipelines.add(prepared, left).await;
         }
     }
 
@@ -368,7 +401,8 @@ impl World {
             self.collect();
             self.check_held();
             let waiting = self.broker.waiting();
-            let held = self.host.as_ref().map_or(0, |host| host.telemetry.snapshot()[0].in_flight);
+            let held =
+                self.host.as_ref().map_or(0, |host| host.parts.telemetry.snapshot()[0].in_flight);
             if waiting.is_empty() && self.broker.queue_depth("work") == (0, 0) && held == 0 {
                 return;
             }

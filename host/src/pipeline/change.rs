@@ -1,0 +1,181 @@
+//! How pipelines come and go while others run.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::alarm::Alarm;
+use super::intake::{Intake, State, Want};
+use super::lane::{Lane, Legacy};
+use super::publishing::Publishing;
+use super::shard::Event;
+use super::start::{Prepared, Setup, StartError, prepare};
+use super::{Pipelines, Running, Tasks, join};
+use crate::config::{Pipeline, RetryOrder};
+
+/// What a pipeline leaves that has ended.
+#[derive(Debug)]
+pub struct Left {
+    /// Everything in hand was finished; else the rest is back in its queue.
+    pub finished: bool,
+    /// What an operator wanted of it last.
+    wish: Want,
+    /// Of each shard; `None` where the shard is gone.
+    lanes: Vec<Option<Legacy>>,
+}
+
+impl Pipelines {
+    /// Makes sure of all that these pipelines need; starts nothing. One that takes the place of another
+    /// of its name must wait for its end.
+    ///
+    /// # Errors
+    /// What isn't there.
+    pub fn prepare<'p>(
+        &self,
+        setup: &Setup<'_>,
+        pipelines: impl IntoIterator<Item = &'p Pipeline>,
+    ) -> Result<Vec<Prepared>, StartError> {
+        let mut taken: Vec<(String, u16)> =
+            self.running().iter().map(|it| (it.name.clone(), it.index)).collect();
+        let mut all = Vec::new();
+        for pipeline in pipelines {
+            let own = taken.iter().find(|(name, _)| *name == pipeline.name).map(|(_, at)| *at);
+            let index = own.unwrap_or_else(|| {
+                let used: BTreeSet<u16> = taken.iter().map(|(_, index)| *index).collect();
+                (0..=u16::MAX).find(|index| !used.contains(index)).unwrap_or(u16::MAX)
+            });
+            taken.push((pipeline.name.clone(), index));
+            all.push(prepare(setup, pipeline, index, &self.journals)?);
+        }
+        Ok(all)
+    }
+
+    /// Starts a pipeline: a new one, or one that goes on where another of its name ended. Not on a host
+    /// that is stopping.
+    pub async fn add(&self, prepared: Prepared, left: Option<Left>) {
+        let lane = self.lanes.fetch_add(1, Ordering::Relaxed);
+        let abandon = self.abandon.child_token();
+        let shape = &prepared.shape;
+        let wish = left.as_ref().map_or(Want::Run, |left| left.wish);
+        let mut legacies = left.map(|left| left.lanes).unwrap_or_default().into_iter();
+        let mut publishing = Vec::new();
+        for shard in &self.shards {
+            let (groups, requests) = mpsc::channel(1);
+            let (breaker, metrics) = (Arc::clone(&shape.breaker), shape.metrics.clone());
+            let targets = Arc::clone(&prepared.targets);
+            let task = Publishing::new(targets, metrics, breaker, abandon.clone());
+            publishing.push(tokio::spawn(task.run(lane, requests, shard.clone())));
+            let mut new = Lane::new(Arc::clone(shape), groups);
+            if shape.policy.retry.order == RetryOrder::Key {
+                new = new.with_alarm(Alarm::start(lane, shard.clone()));
+            }
+            if let Some(Some(legacy)) = legacies.next() {
+                new = new.inherit(legacy);
+            }
+            // A shard that is gone is on a host that is stopping.
+            let _ = shard.send(Event::Add(lane, Box::new(new))).await;
+        }
+        self.begin(prepared, lane, wish, (publishing, abandon));
+    }
+
+    fn begin(
+        &self,
+        prepared: Prepared,
+        lane: usize,
+        wish: Want,
+        (publishing, abandon): (Vec<JoinHandle<()>>, CancellationToken),
+    ) {
+        let Prepared { shape, broker, readiness, request, reading, ramp, .. } = prepared;
+        let (want, wanted) = watch::channel(wish);
+        let state = Arc::new(Mutex::new(State::Waiting("starting".to_owned())));
+        let mut new = Running {
+            name: shape.name.clone(),
+            queue: request.queue.clone(),
+            lane,
+            index: shape.index,
+            wish,
+            want,
+            state: Arc::clone(&state),
+            abandon: abandon.clone(),
+            tasks: None,
+        };
+        let intake = Intake {
+            lane,
+            broker,
+            readiness,
+            request,
+            reading,
+            shards: self.shards.clone(),
+            in_flight: Arc::clone(&shape.in_flight),
+            ramp,
+            breaker: Arc::clone(&shape.breaker),
+            journals: (Arc::clone(&shape.journal), Arc::clone(&shape.crashes)),
+            metrics: shape.metrics.clone(),
+            want: wanted,
+            state,
+            abandon,
+        };
+        // Held over both, so that a drain either hears of it or comes first.
+        let mut running = self.running();
+        if self.threads.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            return;
+        }
+        new.tasks = Some(Tasks { intake: tokio::spawn(intake.run()), publishing });
+        match running.iter_mut().find(|it| it.name == new.name) {
+            Some(it) => {
+                if it.wish != wish {
+                    new.wish = it.wish;
+                    new.want.send_replace(it.wish);
+                }
+                *it = new;
+            }
+            None => running.push(new),
+        }
+    }
+
+    /// Ends a pipeline: no more deliveries, what is in hand finished within `grace`, the rest released.
+    /// It is listed until it is forgotten or another takes its place. `None` where there is none of that
+    /// name, or somebody ends it already.
+    pub async fn end(&self, name: &str, grace: Duration) -> Option<Left> {
+        let (lane, tasks, abandon) = {
+            let mut running = self.running();
+            let it = running.iter_mut().find(|it| it.name == name)?;
+            let tasks = it.tasks.take()?;
+            it.want.send_replace(Want::Stop);
+            (it.lane, tasks, it.abandon.clone())
+        };
+        let mut intakes = vec![tasks.intake];
+        let finished = tokio::time::timeout(grace, join(&mut intakes)).await.is_ok();
+        if !finished {
+            tracing::warn!(pipeline = name, ?grace, "not finished in time; releasing the rest");
+            abandon.cancel();
+            join(&mut intakes).await;
+        }
+        let mut answers = Vec::new();
+        for shard in &self.shards {
+            let (answer, answered) = oneshot::channel();
+            // A shard that is gone leaves nothing.
+            let _ = shard.send(Event::Remove(lane, answer)).await;
+            answers.push(answered);
+        }
+        let mut lanes = Vec::new();
+        for answered in answers {
+            lanes.push(answered.await.ok());
+        }
+        tasks.publishing.iter().for_each(JoinHandle::abort);
+        let wish = self.running().iter().find(|it| it.name == name).map_or(Want::Run, |it| it.wish);
+        Some(Left { finished: finished && !abandon.is_cancelled(), wish, lanes })
+    }
+
+    /// Lists the pipelines of these names, in that order, and none besides.
+    pub fn list(&self, names: &[&str]) {
+        let mut running = self.running();
+        running.retain(|it| names.contains(&it.name.as_str()));
+        running.sort_by_key(|it| names.iter().position(|name| *name == it.name));
+    }
+}
