@@ -3,7 +3,8 @@
 //! | file | what |
 //! |---|---|
 //! | [`http`] | `/live`, `/ready`, `/metrics`; only reads |
-//! | [`socket`] | `status`, `drain`, `pause`, `resume` over a unix socket that only the host's user and root may open |
+//! | [`socket`] | `status`, `drain`, `pause`, `resume`, `tap` over a unix socket that only the host's user and root may open |
+//! | [`stream`] | lines to a client that follows what happens, as long as it does |
 //! | [`client`] | the socket's other end, for the CLI |
 //! | [`systemd`] | readiness, status and watchdog for the service manager |
 //!
@@ -15,6 +16,7 @@ pub mod http;
 pub mod protocol;
 pub mod socket;
 pub mod status;
+pub mod stream;
 pub mod systemd;
 
 #[cfg(test)]
@@ -24,10 +26,11 @@ use std::future::Future;
 use std::io;
 use std::thread::{self, JoinHandle};
 
-pub use self::protocol::Command;
+pub use self::protocol::{Command, Tap, Watch};
 pub use self::status::{
     BrokerStatus, PipelineState, PipelineStatus, PluginStatus, Readiness, Status,
 };
+pub use self::stream::{Following, Lines};
 
 /// What the admin room knows of the host. Every method returns at once.
 pub trait Host: Send + Sync + 'static {
@@ -42,6 +45,11 @@ pub trait Host: Send + Sync + 'static {
     /// # Errors
     /// Why it can't: no such pipeline, already draining.
     fn control(&self, command: Command) -> Result<String, String>;
+    /// Begins to tell what happens; who drops the answer has enough.
+    ///
+    /// # Errors
+    /// Why it can't: no such pipeline.
+    fn follow(&self, watch: Watch) -> Result<Following, String>;
 }
 
 /// Runs the future on a thread and a runtime of its own.

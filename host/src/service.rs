@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::supervisor::Supervisor;
-use crate::admin::{self, Command};
+use crate::admin::{self, Command, Following, Watch};
 use crate::alert::Alerts;
 use crate::broker::{self, Broker};
 use crate::config::Config;
@@ -372,5 +372,10 @@ impl admin::Host for Inner {
             Command::Pause(name) => known(&name, Want::Pause, "takes no more deliveries"),
             Command::Resume(name) => known(&name, Want::Run, "takes deliveries again"),
         }
+    }
+
+    fn follow(&self, watch: Watch) -> Result<Following, String> {
+        let Watch::Tap(tap) = watch;
+        Err(format!("pipeline '{}' can't be looked at yet", tap.pipeline))
     }
 }

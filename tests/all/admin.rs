@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluicegate::admin::{Command, Host, Readiness, Status, http, socket};
+use sluicegate::admin::{Command, Following, Host, Readiness, Status, Watch, http, socket};
 use sluicegate::cli::{self, Cli};
 use sluicegate::telemetry::{Outcome, Telemetry};
 use tempfile::TempDir;
@@ -32,6 +32,10 @@ impl Host for Pausable {
             Command::Pause(name) if name == "readings" => Ok("paused".to_owned()),
             other => Err(format!("can't {other:?}")),
         }
+    }
+
+    fn follow(&self, watch: Watch) -> Result<Following, String> {
+        Err(format!("can't {watch:?}"))
     }
 }
 

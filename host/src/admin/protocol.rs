@@ -4,6 +4,16 @@
 //! → {"request":"pause","pipeline":"readings"}
 //! ← {"answer":"done","message":"pipeline 'readings' is paused"}
 //! ```
+//!
+//! What is followed answers with lines until one side has enough; a client that is too slow for them
+//! is told how many it missed:
+//!
+//! ```text
+//! → {"request":"tap","pipeline":"readings","sample_ppm":100000,"rate":20}
+//! ← {"answer":"following","message":"pipeline 'readings'"}
+//! ← {"pipeline":"readings","stage":0, …}
+//! ← {"lost":12}
+//! ```
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +37,31 @@ pub enum Request {
         /// The pipeline.
         pipeline: String,
     },
+    /// As [`Watch::Tap`].
+    Tap(Tap),
+}
+
+/// What an operator can follow while it happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// Messages and decisions of a pipeline.
+    Tap(Tap),
+}
+
+/// A look at what a pipeline's plugins are handed and decide.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tap {
+    /// The pipeline.
+    pub pipeline: String,
+    /// With bodies and state; without, only their sizes.
+    pub bodies: bool,
+    /// How many of a million messages are looked at.
+    pub sample_ppm: u32,
+    /// At most so many messages in a second.
+    pub rate: u32,
+    /// What is looked at is recorded as capsules too.
+    pub record: bool,
 }
 
 /// What an operator can tell a host to do.
@@ -54,7 +89,12 @@ pub enum Answer {
         /// What happens now.
         message: String,
     },
-    /// It isn't.
+    /// To what is followed: lines come behind this one.
+    Following {
+        /// What is followed.
+        message: String,
+    },
+    /// It isn't carried out.
     Refused {
         /// Why.
         error: String,

@@ -15,15 +15,15 @@ use std::thread::JoinHandle;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 #[cfg(test)]
 pub(super) use self::place::private;
 pub use self::place::{candidates, default_path};
 
-use super::Host;
-use super::protocol::{Answer, Command, Request};
+use super::protocol::{Answer, Command, Request, Watch};
+use super::{Following, Host, stream};
 use crate::limits;
 
 /// A socket that answers.
@@ -136,6 +136,7 @@ async fn run(listener: UnixListener, host: Arc<dyn Host>, shutdown: Cancellation
         }
     };
     let room = Arc::new(Semaphore::new(limits::CONTROL_CONNECTIONS));
+    let follow = Arc::new(Semaphore::new(limits::CONTROL_FOLLOWERS));
     loop {
         // Only a closed semaphore fails, and nobody closes this one.
         let place = room.clone().acquire_owned().await.ok();
@@ -150,14 +151,10 @@ async fn run(listener: UnixListener, host: Arc<dyn Host>, shutdown: Cancellation
                 }
             },
         };
-        let host = host.clone();
+        let (host, shutdown, follow) = (host.clone(), shutdown.clone(), follow.clone());
         tokio::spawn(async move {
-            let conversation =
-                tokio::time::timeout(limits::CONTROL_TIMEOUT, converse(stream, host));
-            match conversation.await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "control socket: client lost"),
-                Err(_) => tracing::warn!("control socket: a client said nothing in time"),
+            if let Err(error) = serve_one(stream, host, follow, shutdown).await {
+                tracing::debug!(%error, "control socket: client lost");
             }
             drop(place);
         });
@@ -167,13 +164,46 @@ async fn run(listener: UnixListener, host: Arc<dyn Host>, shutdown: Cancellation
     let _ = tokio::time::timeout(limits::ADMIN_CLOSE, room.acquire_many(all)).await;
 }
 
-async fn converse(mut stream: UnixStream, host: Arc<dyn Host>) -> io::Result<()> {
+/// What a client follows, and its place: commands keep theirs however many look on.
+type Followed = (Following, OwnedSemaphorePermit);
+
+/// One connection: a request, its answer, and lines where it asks for what is followed.
+async fn serve_one(
+    mut stream: UnixStream,
+    host: Arc<dyn Host>,
+    follow: Arc<Semaphore>,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let conversation = converse(&mut stream, host, follow);
+    match tokio::time::timeout(limits::CONTROL_TIMEOUT, conversation).await {
+        Ok(Ok(Some((following, _place)))) => stream::tell(&mut stream, following, shutdown).await,
+        Ok(Ok(None)) => stream.shutdown().await,
+        Ok(Err(error)) => Err(error),
+        Err(_) => {
+            tracing::warn!("control socket: a client said nothing in time");
+            Ok(())
+        }
+    }
+}
+
+async fn converse(
+    stream: &mut UnixStream,
+    host: Arc<dyn Host>,
+    follow: Arc<Semaphore>,
+) -> io::Result<Option<Followed>> {
     let peer = stream.peer_cred()?;
+    let mut following = None;
     let answer = if peer.uid() == 0 || peer.uid() == rustix::process::geteuid().as_raw() {
         let mut line = Vec::new();
         let most = limits::CONTROL_REQUEST_BYTES as u64;
-        BufReader::new(&mut stream).take(most).read_until(b'\n', &mut line).await?;
+        BufReader::new(&mut *stream).take(most).read_until(b'\n', &mut line).await?;
         match request(&line) {
+            Ok(Request::Tap(tap)) => {
+                let watch = Watch::Tap(tap);
+                let (answer, lines) = begin(watch, &*host, follow, (peer.uid(), peer.pid()));
+                following = lines;
+                answer
+            }
             Ok(request) => answer(request, &*host, peer.uid(), peer.pid()),
             Err(error) => Answer::Refused { error },
         }
@@ -184,7 +214,30 @@ async fn converse(mut stream: UnixStream, host: Arc<dyn Host>) -> io::Result<()>
     let mut line = serde_json::to_vec(&answer).map_err(io::Error::other)?;
     line.push(b'\n');
     stream.write_all(&line).await?;
-    stream.shutdown().await
+    Ok(following)
+}
+
+fn begin(
+    watch: Watch,
+    host: &dyn Host,
+    follow: Arc<Semaphore>,
+    (uid, pid): (u32, Option<i32>),
+) -> (Answer, Option<Followed>) {
+    let Ok(place) = follow.try_acquire_owned() else {
+        let error = format!("{} clients look on already; end one", limits::CONTROL_FOLLOWERS);
+        return (Answer::Refused { error }, None);
+    };
+    let said = format!("{watch:?}");
+    match host.follow(watch) {
+        Ok(following) => {
+            tracing::info!(watch = said, uid, pid, "control: followed");
+            (Answer::Following { message: following.message.clone() }, Some((following, place)))
+        }
+        Err(error) => {
+            tracing::info!(watch = said, uid, pid, error, "control: refused");
+            (Answer::Refused { error }, None)
+        }
+    }
 }
 
 fn request(line: &[u8]) -> Result<Request, String> {
@@ -205,6 +258,8 @@ fn answer(request: Request, host: &dyn Host, uid: u32, pid: Option<i32>) -> Answ
         Request::Drain => Command::Drain,
         Request::Pause { pipeline } => Command::Pause(pipeline),
         Request::Resume { pipeline } => Command::Resume(pipeline),
+        // Told apart before.
+        Request::Tap(_) => return Answer::Refused { error: "that is to be followed".to_owned() },
     };
     let said = format!("{command:?}");
     match host.control(command) {

@@ -14,6 +14,8 @@ struct FakeHost {
     dead: bool,
     reasons: Vec<String>,
     commands: Mutex<Vec<Command>>,
+    /// Where lines of the latest watch go.
+    lines: Mutex<Option<Lines>>,
 }
 
 impl Host for FakeHost {
@@ -36,6 +38,16 @@ impl Host for FakeHost {
             Command::Pause(name) if name == "readings" => Ok("paused".to_owned()),
             Command::Pause(name) | Command::Resume(name) => Err(format!("no pipeline '{name}'")),
         }
+    }
+
+    fn follow(&self, watch: Watch) -> Result<Following, String> {
+        let Watch::Tap(tap) = watch;
+        if tap.pipeline != "readings" {
+            return Err(format!("no pipeline '{}'", tap.pipeline));
+        }
+        let (lines, following) = Following::new(tap.pipeline);
+        *self.lines.lock().unwrap() = Some(lines);
+        Ok(following)
     }
 }
 

@@ -48,7 +48,9 @@ pub async fn status(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let status = match client::ask(args.host.socket.as_deref(), &Request::Status).await? {
         Answer::Status { status } => status,
         Answer::Refused { error } => bail!("{}", printable(&error)),
-        Answer::Done { .. } => bail!("the host answered another question; is it another version?"),
+        Answer::Done { .. } | Answer::Following { .. } => {
+            bail!("the host answered another question; is it another version?")
+        }
     };
     if args.json {
         println!("{}", serde_json::to_string_pretty(&status).context("status as JSON")?);
@@ -92,7 +94,7 @@ async fn command(args: &Args, request: &Request) -> anyhow::Result<ExitCode> {
             eprintln!("sluicegate: the host refused: {}", printable(&error));
             Ok(ExitCode::from(exit::FAILURE))
         }
-        Answer::Status { .. } => {
+        Answer::Status { .. } | Answer::Following { .. } => {
             bail!("the host answered another question; is it another version?")
         }
     }

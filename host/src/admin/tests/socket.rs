@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::admin::client::{AskError, ask};
+use crate::admin::client::{AskError, ask, follow};
 use crate::admin::protocol::{Answer, Request};
 use crate::admin::socket::{ServeError, Server, private, serve};
 use crate::limits;
@@ -66,6 +66,57 @@ async fn status_and_commands_go_there_and_back() {
         *desk.host.commands.lock().unwrap(),
         [Command::Pause("readings".to_owned()), Command::Resume("nope".to_owned()), Command::Drain]
     );
+}
+
+fn tap(pipeline: &str) -> Request {
+    Request::Tap(Tap { pipeline: pipeline.to_owned(), ..Tap::default() })
+}
+
+#[tokio::test]
+async fn what_is_followed_comes_line_by_line_until_the_host_ends_it() {
+    let desk = Desk::open();
+    let path = Some(desk.server.path.as_path());
+    let mut followed = follow(path, &tap("readings")).await.unwrap().unwrap();
+    let lines = desk.host.lines.lock().unwrap().take().unwrap();
+    assert!(lines.tell("{\"first\":1}".to_owned()));
+    assert_eq!(followed.next().await.unwrap().unwrap(), "{\"first\":1}");
+    lines.lost.store(3, std::sync::atomic::Ordering::Relaxed);
+    assert!(lines.tell("{\"second\":2}".to_owned()));
+    assert_eq!(followed.next().await.unwrap().unwrap(), "{\"second\":2}");
+    assert_eq!(followed.next().await.unwrap().unwrap(), "{\"lost\":3}");
+    drop(lines);
+    assert_eq!(followed.next().await.unwrap(), None);
+    let refused = follow(path, &tap("nope")).await.unwrap().unwrap_err();
+    assert_eq!(refused, "no pipeline 'nope'");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_noticed_though_nothing_happens() {
+    let desk = Desk::open();
+    let followed = follow(Some(&desk.server.path), &tap("readings")).await.unwrap().unwrap();
+    let lines = desk.host.lines.lock().unwrap().take().unwrap();
+    drop(followed);
+    lines.sender.closed().await;
+    assert!(!lines.tell("nobody hears".to_owned()));
+}
+
+#[tokio::test]
+async fn those_who_look_on_leave_places_for_commands() {
+    let desk = Desk::open();
+    let path = Some(desk.server.path.as_path());
+    let mut looking = Vec::new();
+    for _ in 0..limits::CONTROL_FOLLOWERS {
+        let followed = follow(path, &tap("readings")).await.unwrap().unwrap();
+        let lines = desk.host.lines.lock().unwrap().take().unwrap();
+        looking.push((followed, lines));
+    }
+    let refused = follow(path, &tap("readings")).await.unwrap().unwrap_err();
+    assert!(refused.contains("look on already"), "{refused}");
+    assert!(matches!(desk.ask(Request::Status).await, Answer::Status { .. }));
+    desk.shutdown.cancel();
+    for (mut followed, _lines) in looking {
+        assert_eq!(followed.next().await.unwrap(), None);
+    }
 }
 
 #[test]
