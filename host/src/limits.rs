@@ -5,12 +5,14 @@
 
 mod recorder;
 mod reload;
+mod timing;
 mod told;
 
 use std::time::Duration;
 
 pub use self::recorder::*;
 pub use self::reload::*;
+pub use self::timing::*;
 pub use self::told::*;
 
 /// Bytes in a mebibyte.

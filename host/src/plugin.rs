@@ -33,20 +33,20 @@ pub use load::Plugin;
 pub struct Batch<'a> {
     /// The batch's time, microseconds since 1970-01-01 UTC. All the clock a plugin has.
     pub now_us: u64,
-    /// The messages, in order; never empty.
+    /// The messages and due timers, in order; never empty.
     pub messages: &'a [Input<'a>],
     /// State of the keys that occur, referred to by [`Input::slot`].
     pub states: &'a [StateSlot<'a>],
 }
 
-/// One message of a batch.
+/// One message of a batch, or one timer that is due.
 #[derive(Clone, Debug)]
 pub struct Input<'a> {
-    /// The exchange it was first published to.
+    /// The exchange it was first published to; empty for a timer.
     pub exchange: &'a str,
-    /// The routing key it was first published with.
+    /// The routing key it was first published with; a timer's name.
     pub routing_key: &'a str,
-    /// Its key, where it has one.
+    /// Its key, where it has one. A timer has.
     pub key: Option<&'a str>,
     /// Its properties, as the stages before have left them.
     pub properties: &'a Properties,
@@ -58,6 +58,11 @@ pub struct Input<'a> {
     pub seed: [u8; 16],
     /// Its key's place in [`Batch::states`]; `None` for a keyless message or a stateless plugin.
     pub slot: Option<u32>,
+    /// Reference data of its key: a MessagePack map from table to row; `None` where the stage has no
+    /// tables. Inputs of one key share one slice.
+    pub row: Option<&'a [u8]>,
+    /// When it was due, microseconds since 1970-01-01 UTC, if it is a timer; `None` for a message.
+    pub due_us: Option<u64>,
 }
 
 /// The state of one key.
@@ -72,10 +77,23 @@ pub struct StateSlot<'a> {
 /// What one `process` call answers, checked against the batch and the limits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decisions {
-    /// One per message, in order.
+    /// One per message and due timer, in order.
     pub messages: Vec<Decision>,
     /// One per state slot, in order.
     pub states: Vec<StateChange>,
+    /// Timers that were set or cancelled, in the order in which that takes effect.
+    pub timers: Vec<TimerChange>,
+}
+
+/// That a timer is set or cancelled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimerChange {
+    /// Which of the batch's inputs did it; the timer is of its key.
+    pub input: usize,
+    /// The timer's name.
+    pub name: String,
+    /// When it is due, microseconds since 1970-01-01 UTC; `None` cancels it.
+    pub due_us: Option<u64>,
 }
 
 /// What a call did to a key's state.

@@ -1,6 +1,10 @@
-//! Bodies by content type: JSON and MessagePack.
+//! Bodies by content type: JSON and MessagePack; rows of reference data.
+
+use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 
 /// Content type of what [`crate::Emission::json`] writes.
 pub(crate) const JSON: &str = "application/json";
@@ -20,6 +24,9 @@ pub enum DecodeError {
     /// The body isn't what its content type says, or not what the plugin expects. Code `malformed`.
     #[error("not the {0} that was expected: {1}")]
     Malformed(&'static str, String),
+    /// A row of reference data isn't what the plugin expects. Code `bad_row`.
+    #[error("the key's row of table '{0}': {1}")]
+    Row(String, String),
 }
 
 /// A value that can't be written as JSON or MessagePack, such as a map whose keys are no strings.
@@ -29,13 +36,14 @@ pub enum DecodeError {
 pub struct EncodeError(pub(crate) &'static str, pub(crate) String);
 
 impl DecodeError {
-    /// Low-cardinality: `content_type`, `empty` or `malformed`.
+    /// Low-cardinality: `content_type`, `empty`, `malformed` or `bad_row`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
             Self::ContentType(_) => "content_type",
             Self::Empty => "empty",
             Self::Malformed(..) => "malformed",
+            Self::Row(..) => "bad_row",
         }
     }
 }
@@ -74,6 +82,43 @@ fn format(content_type: Option<&str>) -> Result<Format, DecodeError> {
         Ok(Format::MessagePack)
     } else {
         Err(DecodeError::ContentType(format!("'{given}'")))
+    }
+}
+
+/// The row of that table in a key's rows, a MessagePack map.
+pub(crate) fn row<'a, T: Deserialize<'a>>(
+    rows: Option<&'a [u8]>,
+    table: &str,
+) -> Result<Option<T>, DecodeError> {
+    let Some(rows) = rows else { return Ok(None) };
+    rmp_serde::Deserializer::from_read_ref(rows)
+        .deserialize_map(RowOf { table, row: PhantomData })
+        .map_err(|error| DecodeError::Row(table.to_owned(), error.to_string()))
+}
+
+/// Decodes one table's row and passes over the others.
+struct RowOf<'t, T> {
+    table: &'t str,
+    row: PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for RowOf<'_, T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map from table to row")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut rows: A) -> Result<Option<T>, A::Error> {
+        let mut found = None;
+        while let Some(table) = rows.next_key::<&str>()? {
+            if table == self.table {
+                found = Some(rows.next_value()?);
+            } else {
+                rows.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -14,8 +14,8 @@ pub(crate) const VERSION: u32 = 1;
 pub(crate) const NONE: u32 = u32::MAX;
 /// Words in the header of a batch and of decisions.
 pub(crate) const HEADER: usize = 16;
-/// Words of a message that this version knows.
-pub(crate) const MESSAGE: usize = 16;
+/// Words of a message, or a timer that is due, that this version knows.
+pub(crate) const MESSAGE: usize = 20;
 /// Words of a state slot of a batch that this version knows.
 pub(crate) const SLOT: usize = 4;
 
@@ -43,6 +43,9 @@ pub(crate) struct Record<'a> {
     pub(crate) slot: Option<usize>,
     pub(crate) attempt: u32,
     pub(crate) seed: [u32; 4],
+    pub(crate) row: Option<&'a [u8]>,
+    /// When it was due, for a timer; its name is the routing key.
+    pub(crate) due_us: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +95,9 @@ impl<'a> Batch<'a> {
             slot,
             attempt: words[11],
             seed: [words[12], words[13], words[14], words[15]],
+            row: self.span(words[16], words[17])?,
+            due_us: (words[18..] != [0, 0])
+                .then_some(u64::from(words[18]) | u64::from(words[19]) << 32),
         })
     }
 
@@ -150,6 +156,7 @@ pub(crate) struct Decisions {
     pub(crate) replacements: Vec<[u32; 6]>,
     pub(crate) emissions: Vec<[u32; 9]>,
     pub(crate) slots: Vec<[u32; 3]>,
+    pub(crate) timers: Vec<[u32; 5]>,
     pub(crate) reasons: Vec<Reason>,
 }
 
@@ -188,6 +195,7 @@ impl Decisions {
         append(&mut index, 4, &self.replacements);
         append(&mut index, 7, &self.emissions);
         append(&mut index, 10, &self.slots);
+        append(&mut index, 13, &self.timers);
         index
     }
 }

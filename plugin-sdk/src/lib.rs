@@ -36,6 +36,8 @@
 //! | dead-letter, try again later | [`Failure`] |
 //! | publish something | [`Context::emit`], [`Emission`] |
 //! | remember something per key | [`Plugin::State`] |
+//! | be called later: reminders, timeouts, silence | [`Context::set_timer`], [`Plugin::on_timer`], [`Timer`] |
+//! | reference data of a key | [`Message::row`] |
 //! | a hash map in state or elsewhere | [`Map`] |
 //! | test it with plain `cargo test` | [`testing`] |
 //!
@@ -51,6 +53,7 @@ mod plugin;
 mod properties;
 mod run;
 mod table;
+mod timer;
 mod value;
 mod verdict;
 
@@ -70,6 +73,7 @@ pub use emission::Emission;
 pub use message::Message;
 pub use plugin::{ConfigError, Plugin};
 pub use table::{List, Table};
+pub use timer::Timer;
 pub use value::{Array, Fields, Value};
 pub use verdict::{Change, Decision, Failure, Verdict};
 

@@ -26,6 +26,27 @@ impl<'a> Message<'a> {
         Self { record, now }
     }
 
+    /// The key's row in one of the tables that the stage's config names, as a type of yours: reference
+    /// data such as a meter's rated power. `None` where the table has no row of this key.
+    ///
+    /// # Errors
+    /// `bad_row` where the row doesn't decode into `T`; with `?` the message is rejected with that code.
+    ///
+    /// ```
+    /// # use sluicegate_sdk::{DecodeError, Message};
+    /// #[derive(serde::Deserialize)]
+    /// struct Meter {
+    ///     rated_kw: f64,
+    /// }
+    ///
+    /// fn rated(message: &Message) -> Result<Option<f64>, DecodeError> {
+    ///     Ok(message.row::<Meter>("meters")?.map(|meter| meter.rated_kw))
+    /// }
+    /// ```
+    pub fn row<T: Deserialize<'a>>(&self, table: &str) -> Result<Option<T>, DecodeError> {
+        decode::row(self.record.row, table)
+    }
+
     pub(crate) fn slot(&self) -> Option<usize> {
         self.record.slot
     }
@@ -93,20 +114,24 @@ impl<'a> Message<'a> {
     /// `n`, the same whenever the message is processed again. Looks like a UUID (version 8).
     #[must_use]
     pub fn derived_id(&self, n: u64) -> String {
-        let [a, b, c, d] = self.record.seed.map(u64::from);
-        let high = (a | b << 32) ^ mix(n);
-        let low = (c | d << 32) ^ mix(!n);
-        let high = high & !0xf000 | 0x8000;
-        let low = low & !(0b11 << 62) | 0b10 << 62;
-        format!(
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            high >> 32,
-            high >> 16 & 0xffff,
-            high & 0xffff,
-            low >> 48,
-            low & 0xffff_ffff_ffff
-        )
+        derived_id(self.record.seed, n)
     }
+}
+
+pub(crate) fn derived_id(seed: [u32; 4], n: u64) -> String {
+    let [a, b, c, d] = seed.map(u64::from);
+    let high = (a | b << 32) ^ mix(n);
+    let low = (c | d << 32) ^ mix(!n);
+    let high = high & !0xf000 | 0x8000;
+    let low = low & !(0b11 << 62) | 0b10 << 62;
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        high >> 32,
+        high >> 16 & 0xffff,
+        high & 0xffff,
+        low >> 48,
+        low & 0xffff_ffff_ffff
+    )
 }
 
 /// SplitMix64's finisher: a bijection, so that no two `n` meet.

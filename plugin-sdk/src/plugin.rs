@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 
 use crate::context::Context;
 use crate::message::Message;
+use crate::timer::Timer;
 use crate::verdict::{Decision, Failure};
 
 /// A plugin: its fields are its configuration, decoded from what the operator wrote; `process` is
@@ -51,6 +52,25 @@ pub trait Plugin: DeserializeOwned + 'static {
     fn process_keyless(&self, message: &Message<'_>, ctx: &mut Context<'_>) -> Decision {
         let _ = (message, ctx);
         Err(Failure::reject("no_key", "this plugin keeps state, and the message has no key"))
+    }
+
+    /// Decides about a timer that is due: one that this plugin set with
+    /// [`Context::set_timer`] and didn't cancel. It is no longer set, may emit, change `state` and set
+    /// timers again; it has no next stage, so that [`Verdict::next`](crate::Verdict::next) is the same as
+    /// `done` here. Timers and messages of a key come in order. Unless overridden it is rejected as
+    /// `no_timer_handler`.
+    ///
+    /// # Errors
+    /// Why it failed: it is tried again, or reported and dropped; `state` is what it was before.
+    fn on_timer(
+        &self,
+        timer: &Timer<'_>,
+        state: &mut Self::State,
+        ctx: &mut Context<'_>,
+    ) -> Decision {
+        let _ = (state, ctx);
+        let text = format!("timer '{}' is due, and this plugin has no `on_timer`", timer.name());
+        Err(Failure::reject("no_timer_handler", text))
     }
 
     /// Turns state of an older schema version into today's.

@@ -1,15 +1,16 @@
-//! One `process` call: every message of a batch, in order, with its key's state.
+//! One `process` call: every message and due timer of a batch, in order, with its key's state.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::FixedHash;
 use crate::context::{Context, Level};
-use crate::layout::{Batch, Decisions, Malformed, NONE, Reason};
+use crate::layout::{Batch, Decisions, Malformed, NONE, Reason, Record};
 use crate::message::Message;
 use crate::plugin::Plugin;
+use crate::timer::Timer;
 use crate::value::{length, write_field};
-use crate::verdict::{Change, Decision, Verdict};
+use crate::verdict::{Change, Decision, Failure, Verdict};
 
 /// What a call sends to the host's log: level, position in the batch, line.
 pub(crate) type Log<'l> = &'l mut dyn FnMut(Level, u32, &str);
@@ -49,33 +50,96 @@ pub(crate) fn process<P: Plugin>(
     let mut states: Vec<Option<P::State>> = vec![None; batch.slots()];
     let mut decisions = Decisions::default();
     for position in 0..batch.messages() {
-        let message = Message::new(batch.record(position)?, Duration::from_micros(now_us));
-        let emitted = decisions.emissions.len();
-        let position = u32::try_from(position).unwrap_or(NONE);
-        let mut ctx = Context { decisions: &mut decisions, position, log: &mut *log };
-        let decision = match message.slot() {
-            _ if !is_stateful::<P>() => {
-                plugin.process(&message, &mut P::State::default(), &mut ctx)
-            }
-            None => plugin.process_keyless(&message, &mut ctx),
+        let subject = Subject::new(batch.record(position)?, Duration::from_micros(now_us));
+        let (emitted, timers) = (decisions.emissions.len(), decisions.timers.len());
+        let mut ctx = Context {
+            decisions: &mut decisions,
+            position: u32::try_from(position).unwrap_or(NONE),
+            now: Duration::from_micros(now_us),
+            keyed: subject.key().is_some(),
+            refused: None,
+            log: &mut *log,
+        };
+        let decision = match subject.slot() {
+            _ if !is_stateful::<P>() => subject.decide(plugin, &mut P::State::default(), &mut ctx),
+            None => subject.decide_keyless(plugin, &mut ctx),
             Some(slot) => {
                 let before = match states[slot].take() {
                     Some(state) => state,
-                    None => decode::<P>(batch.state(slot)?, message.key())?,
+                    None => decode::<P>(batch.state(slot)?, subject.key())?,
                 };
                 let mut state = before.clone();
-                let decision = plugin.process(&message, &mut state, &mut ctx);
+                let decision = subject.decide(plugin, &mut state, &mut ctx);
                 states[slot] = Some(if decision.is_ok() { state } else { before });
                 decision
             }
         };
         if decision.is_err() {
             decisions.emissions.truncate(emitted);
+            decisions.timers.truncate(timers);
         }
-        write_verdict(&mut decisions, &message, decision);
+        write_verdict(&mut decisions, &subject, decision);
     }
     write_states::<P>(&mut decisions, &batch, states)?;
     Ok(decisions)
+}
+
+/// What a plugin decides about.
+enum Subject<'a> {
+    Message(Message<'a>),
+    Timer(Timer<'a>),
+}
+
+impl<'a> Subject<'a> {
+    fn new(record: Record<'a>, now: Duration) -> Self {
+        match record.due_us {
+            Some(due_us) => Self::Timer(Timer::new(record, Duration::from_micros(due_us), now)),
+            None => Self::Message(Message::new(record, now)),
+        }
+    }
+
+    fn slot(&self) -> Option<usize> {
+        match self {
+            Self::Message(message) => message.slot(),
+            Self::Timer(timer) => timer.slot(),
+        }
+    }
+
+    fn key(&self) -> Option<&'a str> {
+        match self {
+            Self::Message(message) => message.key(),
+            Self::Timer(timer) => Some(timer.key()),
+        }
+    }
+
+    /// What can't be done with timers fails what tried to.
+    fn decide<P: Plugin>(
+        &self,
+        plugin: &P,
+        state: &mut P::State,
+        ctx: &mut Context<'_>,
+    ) -> Decision {
+        let decision = match self {
+            Self::Message(message) => plugin.process(message, state, ctx),
+            Self::Timer(timer) => match plugin.on_timer(timer, state, ctx) {
+                Ok(Verdict::Next(change)) if change == Change::default() => Ok(Verdict::Done),
+                Ok(Verdict::Next(_)) => {
+                    let text = "a timer has no next stage that a change could be for; emit instead";
+                    Err(Failure::reject("no_next_stage", text))
+                }
+                decision => decision,
+            },
+        };
+        decision.and_then(|verdict| ctx.refused.take().map_or(Ok(verdict), Err))
+    }
+
+    fn decide_keyless<P: Plugin>(&self, plugin: &P, ctx: &mut Context<'_>) -> Decision {
+        let decision = match self {
+            Self::Message(message) => plugin.process_keyless(message, ctx),
+            Self::Timer(timer) => plugin.on_timer(timer, &mut P::State::default(), ctx),
+        };
+        decision.and_then(|verdict| ctx.refused.take().map_or(Ok(verdict), Err))
+    }
 }
 
 fn decode<P: Plugin>(bytes: Option<&[u8]>, key: Option<&str>) -> Result<P::State, RunError> {
@@ -86,14 +150,16 @@ fn decode<P: Plugin>(bytes: Option<&[u8]>, key: Option<&str>) -> Result<P::State
     })
 }
 
-fn write_verdict(decisions: &mut Decisions, message: &Message<'_>, decision: Decision) {
+fn write_verdict(decisions: &mut Decisions, subject: &Subject<'_>, decision: Decision) {
     let (verdict, reason) = match decision {
         Ok(Verdict::Next(change)) if change == Change::default() => {
             return decisions.verdicts.push([0, 0]);
         }
         Ok(Verdict::Next(change)) => {
             let which = u32::try_from(decisions.replacements.len()).unwrap_or(NONE);
-            write_replacement(decisions, message, &change);
+            if let Subject::Message(message) = subject {
+                write_replacement(decisions, message, &change);
+            }
             return decisions.verdicts.push([1, which]);
         }
         Ok(Verdict::Done) => return decisions.verdicts.push([2, 0]),

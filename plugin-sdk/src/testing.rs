@@ -31,8 +31,11 @@
 //! assert_eq!(limit.state("a"), Some(1)); // a rejected message leaves no trace
 //! assert_eq!(limit.run(Input::new()).rejected(), Some("no_key"));
 //! ```
+//!
+//! Time stands still until [`Tester::pass`] lets some pass; that is when timers come.
 #![allow(clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod clock;
 mod input;
 mod outcome;
 
@@ -44,6 +47,7 @@ use serde::Serialize;
 pub use input::Input;
 pub use outcome::{Emitted, Outcome};
 
+use self::clock::{Clock, Due};
 use crate::layout::{Decisions, HEADER, MESSAGE, NONE, SLOT, VERSION};
 use crate::plugin::{self, ConfigError, Plugin};
 use crate::run;
@@ -51,8 +55,10 @@ use crate::run;
 /// A configured plugin with the state of its keys, as the host would keep it.
 pub struct Tester<P: Plugin> {
     plugin: P,
-    now: Duration,
+    clock: Clock,
     states: BTreeMap<String, Vec<u8>>,
+    /// Reference data: by table and key, as MessagePack.
+    rows: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
 }
 
 impl<P: Plugin> Tester<P> {
@@ -66,14 +72,88 @@ impl<P: Plugin> Tester<P> {
             rmp_serde::to_vec_named(config).expect("the config has no form in MessagePack");
         let plugin = plugin::configure(&config)?;
         // 2026-01-01: a test that means a certain time says so.
-        Ok(Self { plugin, now: Duration::from_secs(1_767_225_600), states: BTreeMap::new() })
+        let clock = Clock::at(Duration::from_secs(1_767_225_600));
+        Ok(Self { plugin, clock, states: BTreeMap::new(), rows: BTreeMap::new() })
     }
 
     /// Sets the batches' time, since 1970-01-01 UTC.
     #[must_use]
     pub fn at(mut self, now: Duration) -> Self {
-        self.now = now;
+        self.clock.now = now;
         self
+    }
+
+    /// Gives a key a row in a table, as the operator's file would.
+    ///
+    /// # Panics
+    /// If the row has no form in MessagePack.
+    #[must_use]
+    pub fn row(mut self, table: &str, key: &str, row: &impl Serialize) -> Self {
+        let row = rmp_serde::to_vec_named(row).expect("a row that has a form in MessagePack");
+        self.rows.entry(table.to_owned()).or_default().insert(key.to_owned(), row);
+        self
+    }
+
+    /// Lets time pass. Timers that fall due meanwhile come in order, each at its time, and those that
+    /// they set as well; what each did is answered.
+    ///
+    /// ```
+    /// # use sluicegate_sdk::{Context, Decision, Message, Plugin, Timer, Verdict};
+    /// # use sluicegate_sdk::testing::{Input, Tester};
+    /// # use std::time::Duration;
+    /// # #[derive(serde::Deserialize)]
+    /// # struct Silence {}
+    /// # impl Plugin for Silence {
+    /// #     type State = ();
+    /// #     fn process(&self, _: &Message, (): &mut (), ctx: &mut Context) -> Decision {
+    /// #         ctx.set_timer("silent", Duration::from_secs(900));
+    /// #         Ok(Verdict::next())
+    /// #     }
+    /// #     fn on_timer(&self, timer: &Timer, (): &mut (), ctx: &mut Context) -> Decision {
+    /// #         ctx.emit("alerts").json(&timer.key())?;
+    /// #         Ok(Verdict::done())
+    /// #     }
+    /// # }
+    /// let mut silence = Tester::<Silence>::new(&serde_json::json!({})).unwrap();
+    /// silence.run(Input::new().key("meter-7"));
+    /// assert!(silence.pass(Duration::from_secs(899)).is_empty());
+    /// let fired = silence.pass(Duration::from_secs(1));
+    /// assert_eq!(fired[0].emissions[0].json(), "meter-7");
+    /// ```
+    pub fn pass(&mut self, time: Duration) -> Vec<Outcome> {
+        let until = self.clock.now + time;
+        let mut outcomes = Vec::new();
+        while let Some(due) = self.clock.next_due(until) {
+            self.clock.now = self.clock.now.max(due.at);
+            outcomes.push(self.fire(&due));
+        }
+        self.clock.now = until;
+        outcomes
+    }
+
+    /// Lets time pass while the host is down: what fell due meanwhile comes late, in order.
+    pub fn pass_down(&mut self, time: Duration) -> Vec<Outcome> {
+        self.clock.now += time;
+        self.pass(Duration::ZERO)
+    }
+
+    /// When a timer of a key is due, since 1970-01-01 UTC; `None` where it isn't set.
+    #[must_use]
+    pub fn timer(&self, key: &str, name: &str) -> Option<Duration> {
+        self.clock.due(key, name)
+    }
+
+    /// The batches' time, since 1970-01-01 UTC.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.clock.now
+    }
+
+    fn fire(&mut self, due: &Due) -> Outcome {
+        self.clock.remove(due);
+        let due_us = due.at.as_micros().try_into().expect("a time that fits");
+        let input = Input { due_us, ..Input::new().routing_key(&due.name).key(&due.key) };
+        self.run(input)
     }
 
     /// Processes one message.
@@ -92,8 +172,8 @@ impl<P: Plugin> Tester<P> {
             keys.sort_unstable();
             keys.dedup();
         }
-        let (arena, index) = encode(inputs, &keys, &self.states);
-        let now_us = self.now.as_micros().try_into().expect("a time that fits");
+        let (arena, index) = self.encode(inputs, &keys);
+        let now_us = self.clock.now.as_micros().try_into().expect("a time that fits");
         let mut lines = Vec::new();
         let mut log = |level, position: u32, line: &str| {
             lines.push((position as usize, level, line.to_owned()));
@@ -110,6 +190,10 @@ impl<P: Plugin> Tester<P> {
                 [2, ..] => drop(self.states.remove(*key)),
                 _ => {}
             }
+        }
+        for change in &decisions.timers {
+            let key = inputs[change[0] as usize].key.as_deref().expect("a timer has a key");
+            self.clock.change(key, change, &decisions.arena);
         }
         let mut outcomes: Vec<Outcome> = inputs
             .iter()
@@ -134,11 +218,35 @@ impl<P: Plugin> Tester<P> {
     pub fn state_bytes(&self, key: &str) -> usize {
         self.states.get(key).map_or(0, Vec::len)
     }
+
+    /// The key's rows, a MessagePack map from table to row.
+    fn rows_of(&self, key: &str) -> Vec<u8> {
+        let rows: Vec<_> =
+            self.rows.iter().filter_map(|(table, rows)| Some((table, rows.get(key)?))).collect();
+        let mut map = vec![0xde];
+        map.extend(u16::try_from(rows.len()).expect("few tables").to_be_bytes());
+        for (table, row) in rows {
+            map.extend(rmp_serde::to_vec(table).expect("a name has a form in MessagePack"));
+            map.extend(row);
+        }
+        map
+    }
+
+    /// Lays inputs out as the host does.
+    fn encode(&self, inputs: &[Input], keys: &[&str]) -> (Vec<u8>, Vec<u32>) {
+        let rows: Vec<Option<Vec<u8>>> = inputs
+            .iter()
+            .map(|input| input.key.as_deref().filter(|_| !self.rows.is_empty()))
+            .map(|key| key.map(|key| self.rows_of(key)))
+            .collect();
+        encode(inputs, &rows, keys, &self.states)
+    }
 }
 
-/// Lays inputs out as the host does.
+/// Lays inputs, with the rows of their keys, out as the host does.
 fn encode(
     inputs: &[Input],
+    rows: &[Option<Vec<u8>>],
     keys: &[&str],
     states: &BTreeMap<String, Vec<u8>>,
 ) -> (Vec<u8>, Vec<u32>) {
@@ -157,7 +265,7 @@ fn encode(
     index[0] = VERSION;
     index[1..4].copy_from_slice(&[word(HEADER), word(inputs.len()), word(MESSAGE)]);
     index[4..7].copy_from_slice(&[word(slots_at), word(keys.len()), word(SLOT)]);
-    for (position, input) in inputs.iter().enumerate() {
+    for (position, (input, row)) in inputs.iter().zip(rows).enumerate() {
         let mut properties = Vec::new();
         input.properties.write(&mut properties);
         index.extend(put(Some(&input.body)));
@@ -168,6 +276,8 @@ fn encode(
         let slot = input.key.as_deref().and_then(|key| keys.binary_search(&key).ok());
         index.extend([slot.map_or(NONE, word), input.attempt]);
         index.extend([input.seed, word(position), 0, 0]);
+        index.extend(put(row.as_deref()));
+        index.extend(clock::words(input.due_us));
     }
     for key in keys {
         index.extend(put(states.get(*key).map(Vec::as_slice)));
@@ -185,6 +295,7 @@ fn read_back(written: Decisions) -> Decisions {
         replacements: records(&index, 4),
         emissions: records(&index, 7),
         slots: records(&index, 10),
+        timers: records(&index, 13),
         ..written
     }
 }

@@ -61,6 +61,8 @@ fn input<'a>(body: &'a str, properties: &'a Properties) -> Input<'a> {
         attempt: 1,
         seed: [7; 16],
         slot: Some(0),
+        row: None,
+        due_us: None,
     }
 }
 

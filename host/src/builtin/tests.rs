@@ -44,6 +44,8 @@ fn input<'a>(properties: &'a Properties, body: &'a [u8], slot: Option<u32>) -> I
         attempt: 1,
         seed: [7; 16],
         slot,
+        row: None,
+        due_us: None,
     }
 }
 

@@ -6,6 +6,8 @@ mod properties;
 mod table;
 mod wire;
 
+use std::collections::HashMap;
+
 use wasmtime::component::{InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
@@ -107,6 +109,7 @@ impl Guest {
         let mut encoder = encode::Encoder {
             arena: std::mem::take(&mut self.batch.arena),
             index: std::mem::take(&mut self.batch.index),
+            rows: HashMap::new(),
         };
         encoder.encode(batch).map_err(|broken| Failed::Malformed(broken.0))?;
         self.batch =
@@ -116,8 +119,12 @@ impl Guest {
             .sluicegate_plugin_guest()
             .call_process(store, &self.batch)
             .map_err(Failed::Call)?;
-        let expected =
-            decode::Expected { messages: batch.messages.len(), slots: batch.states.len(), limits };
+        let expected = decode::Expected {
+            inputs: batch.messages,
+            slots: batch.states.len(),
+            now_us: batch.now_us,
+            limits,
+        };
         decode::decode(answer, expected)
             .map_err(|broken| Failed::Malformed(format!("the plugin's answer: {}", broken.0)))
     }

@@ -16,6 +16,7 @@ pub struct Input {
     pub(super) body: Vec<u8>,
     pub(super) attempt: u32,
     pub(super) seed: u32,
+    pub(super) due_us: u64,
 }
 
 impl Default for Input {
@@ -28,6 +29,7 @@ impl Default for Input {
             body: Vec::new(),
             attempt: 1,
             seed: 0,
+            due_us: 0,
         }
     }
 }

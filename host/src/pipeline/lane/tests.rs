@@ -66,7 +66,7 @@ impl Call for Counter {
         });
         let messages = messages.collect();
         let states = counts.iter().map(|n| StateChange::Set(Bytes::from(n.to_string())));
-        Ok(Decisions { messages, states: states.collect() })
+        Ok(Decisions { messages, states: states.collect(), timers: Vec::new() })
     }
 }
 

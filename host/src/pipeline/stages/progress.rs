@@ -52,6 +52,8 @@ impl<'j> Progress<'j> {
             attempt: self.job.attempt,
             seed: stage_seed(self.job.seed, stage),
             slot,
+            row: None,
+            due_us: None,
         }
     }
 

@@ -67,7 +67,7 @@ impl Call for Script {
             }
             _ => StateChange::Unchanged,
         });
-        Ok(Decisions { messages, states: states.collect() })
+        Ok(Decisions { messages, states: states.collect(), timers: Vec::new() })
     }
 }
 

@@ -1,5 +1,7 @@
 //! A plugin's answer becomes decisions. Everything it says is hostile until checked.
 
+mod timers;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +10,7 @@ use super::wire::{Broken, Budget, text};
 use super::{HEADER_WORDS, LAYOUT_VERSION, NONE, guest, properties, table};
 use crate::config::PluginLimits;
 use crate::limits;
-use crate::plugin::{Decisions, StateChange};
+use crate::plugin::{Decisions, Input, StateChange};
 use crate::verdict::{Decision, Emission, Replacement, Verdict};
 
 const VERDICT_WORDS: usize = 2;
@@ -19,8 +21,9 @@ const SLOT_WORDS: usize = 3;
 /// What the answer is checked against.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expected<'a> {
-    pub(super) messages: usize,
+    pub(super) inputs: &'a [Input<'a>],
     pub(super) slots: usize,
+    pub(super) now_us: u64,
     pub(super) limits: &'a PluginLimits,
 }
 
@@ -45,10 +48,11 @@ pub(super) fn decode(
             "layout version {version} where this host reads {LAYOUT_VERSION}"
         )));
     }
-    let messages = answer.verdicts(expected.messages)?;
+    let messages = answer.verdicts(expected.inputs)?;
     let messages = answer.emissions(messages, expected.limits.emissions)?;
     let states = answer.states(expected.slots, expected.limits.state_bytes)?;
-    Ok(Decisions { messages, states })
+    let timers = answer.timers(&messages, expected)?;
+    Ok(Decisions { messages, states, timers })
 }
 
 struct Answer {
@@ -79,7 +83,8 @@ impl Answer {
         )))
     }
 
-    fn verdicts(&mut self, expected: usize) -> Result<Vec<Decision>, Broken> {
+    fn verdicts(&mut self, inputs: &[Input<'_>]) -> Result<Vec<Decision>, Broken> {
+        let expected = inputs.len();
         let records = self.records(1, VERDICT_WORDS, "verdicts")?;
         if records.count != expected {
             return Err(Broken::new(format!(
@@ -94,6 +99,12 @@ impl Answer {
             let verdict = self
                 .verdict(kind, which, replacements)
                 .map_err(|broken| broken.at(format_args!("verdict of message {at}")))?;
+            if inputs[at].due_us.is_some() && matches!(verdict, Verdict::Next(_)) {
+                return Err(Broken::new(format!(
+                    "verdict of timer '{}': next; a timer has no next stage",
+                    inputs[at].routing_key
+                )));
+            }
             messages.push(Decision { verdict, emissions: Vec::new() });
         }
         Ok(messages)

@@ -1,11 +1,13 @@
 //! A batch becomes an arena and an index, as `LAYOUT.md` has them.
 
+use std::collections::HashMap;
+
 use super::wire::Broken;
 use super::{HEADER_WORDS, LAYOUT_VERSION, NONE, properties};
 use crate::plugin::{Batch, Input, StateSlot};
 
-/// Words of a message's record.
-const MESSAGE_WORDS: u32 = 16;
+/// Words of an input's record.
+const MESSAGE_WORDS: u32 = 20;
 /// Words of a state slot's record.
 const SLOT_WORDS: u32 = 4;
 
@@ -14,6 +16,8 @@ const SLOT_WORDS: u32 = 4;
 pub(super) struct Encoder {
     pub(super) arena: Vec<u8>,
     pub(super) index: Vec<u32>,
+    /// Rows of reference data that are written, by their address: inputs of one key share theirs.
+    pub(super) rows: HashMap<(*const u8, usize), [u32; 2]>,
 }
 
 impl Encoder {
@@ -21,6 +25,7 @@ impl Encoder {
     pub(super) fn encode(&mut self, batch: &Batch<'_>) -> Result<(), Broken> {
         self.arena.clear();
         self.index.clear();
+        self.rows.clear();
         let messages = word(batch.messages.len())?;
         let slots = word(batch.states.len())?;
         let first = word(HEADER_WORDS)?;
@@ -65,7 +70,23 @@ impl Encoder {
         self.index.push(input.attempt);
         let (words, _) = input.seed.as_chunks::<4>();
         self.index.extend(words.iter().map(|bytes| u32::from_le_bytes(*bytes)));
+        let row = match input.row {
+            Some(row) => self.row(row)?,
+            None => [NONE, 0],
+        };
+        self.index.extend_from_slice(&row);
+        self.index.extend_from_slice(&split(input.due_us.unwrap_or(0)));
         Ok(())
+    }
+
+    fn row(&mut self, row: &[u8]) -> Result<[u32; 2], Broken> {
+        let place = (row.as_ptr(), row.len());
+        if let Some(span) = self.rows.get(&place) {
+            return Ok(*span);
+        }
+        let span = self.span(row)?;
+        self.rows.insert(place, span);
+        Ok(span)
     }
 
     fn slot(&mut self, slot: &StateSlot<'_>) -> Result<(), Broken> {

@@ -69,7 +69,7 @@ impl Answer {
 
     /// Makes the key's state one byte longer.
     pub fn count(&mut self, at: u32, slot: u32, batch: &Batch) {
-        let record = &batch.index[(16 + self.messages * 16 + slot * 4) as usize..];
+        let record = &batch.index[(batch.index[4] + slot * 4) as usize..];
         let mut state = match record[0] {
             NONE => Vec::new(),
             start => batch.arena[start as usize..(start + record[1]) as usize].to_vec(),

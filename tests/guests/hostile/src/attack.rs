@@ -124,7 +124,7 @@ pub fn malformed(mut answer: Answer, wrong: &str) -> Decisions {
         "empty" => return Decisions { arena: vec![], index: vec![], reasons: vec![] },
         "tables outside" => {
             let mut decisions = answer.finish();
-            decisions.index[1..13].fill(u32::MAX);
+            decisions.index[1..16].fill(u32::MAX);
             return decisions;
         }
         _ => {}

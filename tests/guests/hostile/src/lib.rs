@@ -42,7 +42,7 @@ impl Guest for Hostile {
     fn process(batch: Batch) -> Decisions {
         let mut answer = Answer::new(&batch);
         for at in 0..answer.messages {
-            let record = &batch.index[(16 + at * 16) as usize..];
+            let record = &batch.index[(batch.index[1] + at * batch.index[3]) as usize..];
             let span = |word: usize| {
                 let (start, length) = (record[word] as usize, record[word + 1] as usize);
                 &batch.arena[start..start + length]

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::limits::MIB;
+use crate::message::Properties;
+use crate::plugin::TimerChange;
 
 fn limits() -> PluginLimits {
     PluginLimits {
@@ -53,15 +55,38 @@ impl Draft {
     }
 
     fn decode(self, messages: usize, slots: usize) -> Result<Decisions, Broken> {
+        let properties = Properties::default();
+        let inputs: Vec<Input<'_>> = (0..messages).map(|_| input(&properties)).collect();
+        self.decode_for(&inputs, slots)
+    }
+
+    fn decode_for(self, inputs: &[Input<'_>], slots: usize) -> Result<Decisions, Broken> {
         let answer =
             guest::Decisions { arena: self.arena, index: self.index, reasons: self.reasons };
-        decode(answer, Expected { messages, slots, limits: &limits() })
+        decode(answer, Expected { inputs, slots, now_us: NOW_US, limits: &limits() })
     }
 
     #[track_caller]
     fn refused(self, messages: usize, slots: usize, why: &str) {
         let error = self.decode(messages, slots).unwrap_err();
         assert!(error.0.contains(why), "'{}' doesn't say '{why}'", error.0);
+    }
+}
+
+const NOW_US: u64 = 1_000_000;
+
+fn input(properties: &Properties) -> Input<'_> {
+    Input {
+        exchange: "",
+        routing_key: "due",
+        key: Some("k"),
+        properties,
+        body: b"",
+        attempt: 1,
+        seed: [0; 16],
+        slot: None,
+        row: None,
+        due_us: None,
     }
 }
 
@@ -134,6 +159,54 @@ fn state_is_set_cleared_or_kept() {
 fn records_may_be_wider_than_this_host_knows() {
     let decisions = Draft::new().table(1, 3, &[2, 0, 77, 0, 0, 77]).decode(2, 0).unwrap();
     assert_eq!(decisions.messages[0].verdict, Verdict::Done);
+}
+
+#[test]
+fn timers_are_set_and_cancelled_in_order() {
+    let late = NOW_US as u32;
+    let words = [0, 13, 3, 2 * late, 0, 1, 13, 3, NONE, NONE, 1, 0, 5, 3, 0];
+    let decisions = Draft::new().verdicts(&[2, 0, 0, 0]).table(13, 5, &words).decode(2, 0).unwrap();
+    let change = |input, name: &str, due_us| TimerChange { input, name: name.to_owned(), due_us };
+    let soonest = NOW_US + 10_000;
+    let expected = [
+        change(0, "key", Some(2 * NOW_US)),
+        change(1, "key", None),
+        change(1, "hello", Some(soonest)),
+    ];
+    assert_eq!(decisions.timers, expected);
+}
+
+#[test]
+fn each_way_to_set_a_timer_wrongly_is_named() {
+    let refused = |verdicts: &[u32], words: &[u32], why| {
+        let draft = Draft::new().reason("code", "text").verdicts(verdicts).table(13, 5, words);
+        draft.refused(verdicts.len() / 2, 0, why);
+    };
+    refused(&[2, 0], &[1, 13, 3, 0, 0], "timer 0: it is for message 1 of a batch of 1");
+    refused(&[5, 0], &[0, 13, 3, 0, 0], "retried or rejected");
+    refused(&[2, 0], &[0, NONE, 0, 0, 0], "it has no name");
+    refused(&[2, 0], &[0, 13, 0, 0, 0], "it has no name");
+    refused(&[2, 0], &[0, 20, 9, 0, 0], "name of 9 bytes at 20 leaves the arena");
+    refused(&[2, 0], &[0, 13, 3, NONE, 1 << 20], "due in more than 3653 days");
+    refused(&[2, 0, 2, 0], &[1, 13, 3, 0, 0, 0, 13, 3, 0, 0], "in the order");
+    refused(&[2, 0], &[0, 13, 3, 0, 0].repeat(65), "more than 64 timers");
+    let mut long = Draft::new();
+    long.arena = vec![b'n'; 129];
+    long.verdicts(&[2, 0]).table(13, 5, &[0, 0, 129, 0, 0]).refused(1, 0, "a name of 129 bytes");
+    let properties = Properties::default();
+    let keyless = [Input { key: None, ..input(&properties) }];
+    let draft = Draft::new().verdicts(&[2, 0]).table(13, 5, &[0, 13, 3, 0, 0]);
+    let error = draft.decode_for(&keyless, 0).unwrap_err();
+    assert!(error.0.contains("has no key"), "{error:?}");
+}
+
+#[test]
+fn a_due_timer_has_no_next_stage() {
+    let properties = Properties::default();
+    let timer = [Input { due_us: Some(5), ..input(&properties) }];
+    let error = Draft::new().verdicts(&[0, 0]).decode_for(&timer, 0).unwrap_err();
+    assert!(error.0.contains("verdict of timer 'due': next"), "{error:?}");
+    assert!(Draft::new().verdicts(&[2, 0]).decode_for(&timer, 0).is_ok());
 }
 
 #[test]
@@ -229,10 +302,18 @@ proptest! {
         let reasons = vec![guest::Reason { code: "c".into(), text: "t".into(), after_ms: None }];
         let answer = guest::Decisions { arena, index, reasons };
         let limits = limits();
-        let read = decode(answer, Expected { messages, slots, limits: &limits });
+        let properties = Properties::default();
+        let inputs: Vec<Input<'_>> = (0..messages)
+            .map(|at| Input { due_us: (at == 2).then_some(5), ..input(&properties) })
+            .collect();
+        let expected = Expected { inputs: &inputs, slots, now_us: NOW_US, limits: &limits };
+        let read = decode(answer, expected);
         if let Ok(decisions) = read {
             prop_assert_eq!(decisions.messages.len(), messages);
             prop_assert_eq!(decisions.states.len(), slots);
+            for change in &decisions.timers {
+                prop_assert!(change.input < messages && !change.name.is_empty());
+            }
         }
     }
 }

@@ -16,6 +16,8 @@ fn input<'a>(properties: &'a Properties, body: &'a [u8]) -> Input<'a> {
         attempt: 3,
         seed: [1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0],
         slot: Some(0),
+        row: None,
+        due_us: None,
     }
 }
 
@@ -29,7 +31,13 @@ fn a_batch_lies_where_the_layout_says() {
     let properties = Properties { priority: Some(1), ..Properties::default() };
     let messages = [
         input(&properties, b"first"),
-        Input { key: None, slot: None, body: b"", ..input(&properties, b"") },
+        Input {
+            key: None,
+            slot: None,
+            body: b"",
+            due_us: Some((9 << 32) | 8),
+            ..input(&properties, b"")
+        },
     ];
     let states = [
         StateSlot { bytes: Some(Cow::Borrowed(b"state")), generation: (5 << 32) | 6 },
@@ -38,21 +46,23 @@ fn a_batch_lies_where_the_layout_says() {
     let mut encoder = Encoder::default();
     encoder.encode(&Batch { now_us: 1, messages: &messages, states: &states }).unwrap();
 
-    assert_eq!(encoder.index[..10], [1, 16, 2, 16, 48, 2, 4, 0, 0, 0]);
+    assert_eq!(encoder.index[..10], [1, 16, 2, 20, 56, 2, 4, 0, 0, 0]);
     assert_eq!(encoder.index[10..16], [0; 6]);
-    assert_eq!(encoder.index.len(), 16 + 2 * 16 + 2 * 4);
+    assert_eq!(encoder.index.len(), 16 + 2 * 20 + 2 * 4);
     assert_eq!(at(&encoder, 16), b"first");
     assert_eq!(at(&encoder, 18), b"meters");
     assert_eq!(at(&encoder, 20), b"meter.7");
     assert_eq!(at(&encoder, 22), b"7");
     assert_eq!(at(&encoder, 24), [0b0000_1000, 0, 1]);
     assert_eq!(encoder.index[26..32], [0, 3, 1, 2, 3, 4]);
-    assert_eq!(at(&encoder, 32), b"");
-    assert_eq!(encoder.index[38..40], [NONE, 0]);
-    assert_eq!(encoder.index[42], NONE);
-    assert_eq!(at(&encoder, 48), b"state");
-    assert_eq!(encoder.index[50..52], [6, 5]);
-    assert_eq!(encoder.index[52..56], [NONE, 0, 0, 0]);
+    assert_eq!(encoder.index[32..36], [NONE, 0, 0, 0]);
+    assert_eq!(at(&encoder, 36), b"");
+    assert_eq!(encoder.index[42..44], [NONE, 0]);
+    assert_eq!(encoder.index[46], NONE);
+    assert_eq!(encoder.index[54..56], [8, 9]);
+    assert_eq!(at(&encoder, 56), b"state");
+    assert_eq!(encoder.index[58..60], [6, 5]);
+    assert_eq!(encoder.index[60..64], [NONE, 0, 0, 0]);
 }
 
 #[test]
@@ -63,9 +73,24 @@ fn neighbours_share_the_names_they_have_in_common() {
     let mut encoder = Encoder::default();
     encoder.encode(&Batch { now_us: 1, messages: &messages, states: &[] }).unwrap();
 
-    assert_eq!(encoder.index[18..22], encoder.index[34..38]);
-    assert_eq!(encoder.index[18..20], encoder.index[50..52]);
-    assert_eq!(at(&encoder, 52), b"meter.8");
+    assert_eq!(encoder.index[18..22], encoder.index[38..42]);
+    assert_eq!(encoder.index[18..20], encoder.index[58..60]);
+    assert_eq!(at(&encoder, 60), b"meter.8");
+}
+
+#[test]
+fn the_row_of_a_key_is_written_once() {
+    let properties = Properties::default();
+    let row = b"row".to_vec();
+    let with_row = |body| Input { row: Some(&row), ..input(&properties, body) };
+    let messages = [with_row(b"a"), input(&properties, b"b"), with_row(b"c")];
+    let mut encoder = Encoder::default();
+    encoder.encode(&Batch { now_us: 1, messages: &messages, states: &[] }).unwrap();
+
+    assert_eq!(at(&encoder, 32), b"row");
+    assert_eq!(encoder.index[32..34], encoder.index[72..74]);
+    assert_eq!(encoder.index[52..54], [NONE, 0]);
+    assert_eq!(encoder.arena.windows(3).filter(|bytes| *bytes == b"row").count(), 1);
 }
 
 #[test]

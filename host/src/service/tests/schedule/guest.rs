@@ -105,7 +105,7 @@ impl Call for Guest {
             let bytes = Bytes::from(state.unwrap_or_default());
             changes.push(StateChange::Set(bytes));
         }
-        Ok(Decisions { messages, states: changes })
+        Ok(Decisions { messages, states: changes, timers: Vec::new() })
     }
 }
 

@@ -1,0 +1,12 @@
+//! Bounds of timers and of tables of reference data.
+
+use std::time::Duration;
+
+/// Bytes of a timer's name.
+pub const TIMER_NAME_BYTES: usize = 128;
+/// Timers that one message or timer sets or cancels.
+pub const TIMER_CHANGES: usize = 64;
+/// The least time that a timer is set ahead: one that sets itself again doesn't keep a shard busy.
+pub const TIMER_AHEAD_MIN: Duration = Duration::from_millis(10);
+/// The longest time that a timer is set ahead: about ten years.
+pub const TIMER_AHEAD_MAX: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
