@@ -82,11 +82,12 @@ pub struct Decisions {
     /// One per state slot, in order.
     pub states: Vec<StateChange>,
     /// Timers that were set or cancelled, in the order in which that takes effect.
+    #[serde(default)]
     pub timers: Vec<TimerChange>,
 }
 
 /// That a timer is set or cancelled.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimerChange {
     /// Which of the batch's inputs did it; the timer is of its key.
     pub input: usize,

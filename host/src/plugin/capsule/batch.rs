@@ -41,6 +41,12 @@ pub struct OwnedInput {
     pub seed: [u8; 16],
     /// As [`Input::slot`].
     pub slot: Option<u32>,
+    /// As [`Input::row`].
+    #[serde(with = "blob::maybe", skip_serializing_if = "Option::is_none")]
+    pub row: Option<Bytes>,
+    /// As [`Input::due_us`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due_us: Option<u64>,
 }
 
 /// A [`StateSlot`] that owns what it holds.
@@ -80,6 +86,7 @@ impl OwnedBatch {
         let message = |input: &Input<'_>| {
             size_of::<OwnedInput>()
                 + input.body.len()
+                + input.row.map_or(0, <[u8]>::len)
                 + input.exchange.len()
                 + input.routing_key.len()
                 + input.properties.headers.wire_bytes()
@@ -120,6 +127,8 @@ impl OwnedInput {
             attempt: input.attempt,
             seed: input.seed,
             slot: input.slot,
+            row: input.row.map(Bytes::copy_from_slice),
+            due_us: input.due_us,
         }
     }
 
@@ -133,6 +142,8 @@ impl OwnedInput {
             attempt: self.attempt,
             seed: self.seed,
             slot: self.slot,
+            row: self.row.as_deref(),
+            due_us: self.due_us,
         }
     }
 }

@@ -35,7 +35,7 @@ pub fn diff(was: &Decisions, is: &Decisions) -> Vec<Difference> {
         return Vec::new();
     }
     let mut found = Vec::new();
-    for (at, name) in [("messages", "message"), ("states", "state")] {
+    for (at, name) in [("messages", "message"), ("states", "state"), ("timers", "timer")] {
         let [was, is] = [view(was), view(is)].map(|view| view.get(at).cloned().unwrap_or_default());
         list(name, &was, &is, &mut found);
     }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::limits::TABLE_DEPTH;
 use crate::message::{FieldValue, Properties, Table};
-use crate::plugin::{Batch, Input, StateChange, StateSlot};
+use crate::plugin::{Batch, Input, StateChange, StateSlot, TimerChange};
 use crate::verdict::{Decision, Emission, FailureClass, Replacement, Verdict};
 
 fn nested(levels: usize) -> FieldValue {
@@ -52,6 +52,7 @@ fn decisions() -> Decisions {
             Decision { verdict: retry, emissions: Vec::new() },
         ],
         states: vec![StateChange::Set(Bytes::from_static(b"\x81\xa1n\x05")), StateChange::Cleared],
+        timers: vec![TimerChange { input: 0, name: "silent".to_owned(), due_us: Some(1 << 50) }],
     }
 }
 
@@ -70,6 +71,8 @@ fn capsule(outcome: Outcome) -> Capsule {
         attempt: 2,
         seed: [9; 16],
         slot,
+        row: Some(b"\x81\xa1m\x80"),
+        due_us: slot.map(|_| 1 << 50),
     };
     let state = StateSlot { bytes: Some(Cow::Borrowed(b"\x81\xa1n\x04")), generation: 1 << 40 };
     let batch = OwnedBatch::of(&Batch {
