@@ -4,6 +4,7 @@
 //! [`exit`].
 
 pub mod check;
+pub mod compile_plugin;
 pub mod control;
 pub mod demo;
 pub mod dlq;
@@ -66,6 +67,9 @@ enum Verb {
     Pause(control::PipelineArgs),
     /// Resume a paused pipeline
     Resume(control::PipelineArgs),
+    /// Compile a plugin in a process of its own: what the host starts itself with
+    #[command(name = crate::plugin::compile::VERB, hide = true)]
+    CompilePlugin(compile_plugin::Args),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -104,6 +108,7 @@ pub async fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Drain(args) => control::drain(args).await,
         Verb::Pause(args) => control::pause(args).await,
         Verb::Resume(args) => control::resume(args).await,
+        Verb::CompilePlugin(args) => compile_plugin::run(args),
         Verb::Completions { shell } => {
             let mut command = <Cli as clap::CommandFactory>::command();
             clap_complete::generate(shell, &mut command, "sluicegate", &mut std::io::stdout());

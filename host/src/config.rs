@@ -37,8 +37,8 @@ pub use problem::{Problem, Severity, Warning, render_all};
 pub use scalar::duration;
 pub use told::{About, Notify, NotifyExchange, Secret, Webhook, WebhookFormat};
 pub use work::{
-    BatchLimits, IdSource, IdWindow, KeySource, Output, Pipeline, Plugin, PluginLimits,
-    PluginSource, Retry, RetryOrder, Stage, Unroutable, When,
+    BatchLimits, IdSource, IdWindow, KeySource, OnBroken, Output, Pipeline, Plugin, PluginBreaker,
+    PluginLimits, PluginSource, Retry, RetryOrder, Stage, Unroutable, When,
 };
 
 use std::collections::BTreeMap;

@@ -6,6 +6,7 @@
 mod recorder;
 mod reload;
 mod timing;
+mod sandbox;
 mod told;
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub use self::recorder::*;
 pub use self::reload::*;
 pub use self::timing::*;
+pub use self::sandbox::*;
 pub use self::told::*;
 
 /// Bytes in a mebibyte.
@@ -28,41 +30,10 @@ pub const BATCH_BYTES: usize = 4 * MIB;
 pub const READY_BATCHES_MAX: usize = 16;
 /// Fixed partitions of a pipeline's keys; the shard is the partition modulo the number of shards.
 pub const PARTITIONS: usize = 64;
-/// Re-runs of a batch after which its messages run one at a time.
-pub const BATCH_RERUNS_MAX: u32 = 3;
-
-/// Memory of one plugin instance, in bytes.
-pub const PLUGIN_MEMORY_BYTES: usize = 64 * MIB;
-/// Processor time of one `process` call.
-pub const PLUGIN_CALL: Duration = Duration::from_millis(50);
-/// Wall time of one `process` call, as a multiple of its processor time limit.
-pub const PLUGIN_CALL_WALL_FACTOR: u32 = 10;
 /// A batch is sized to take this share of the `call` limit.
 pub const BATCH_CALL_SHARE: f64 = 0.25;
-/// Processor time of `describe` and of `configure`.
-pub const PLUGIN_SETUP: Duration = Duration::from_secs(2);
-/// Native stack of a plugin's call, in bytes.
-pub const PLUGIN_STACK_BYTES: usize = 512 * 1024;
-/// Emissions of one message at one stage.
-pub const PLUGIN_EMISSIONS: usize = 1000;
-/// Bytes that one `process` call may return.
-pub const PLUGIN_OUTPUT_BYTES: usize = 16 * MIB;
-/// What a decoded answer may take of the host's memory, as a multiple of its bytes: spans may overlap.
-pub const PLUGIN_UNFOLDED_FACTOR: usize = 4;
-/// Frames of a guest's stack that a failure carries.
-pub const PLUGIN_BACKTRACE_FRAMES: usize = 32;
-/// Bytes of state of one key.
-pub const PLUGIN_STATE_BYTES: usize = 64 * 1024;
-/// Log lines of one plugin per second.
-pub const PLUGIN_LOG_LINES_PER_S: u32 = 100;
-/// Bytes of one plugin log line, and of a panic's message kept for a failure.
-pub const PLUGIN_LOG_LINE_BYTES: usize = 4096;
-/// Bytes of a plugin's file.
-pub const PLUGIN_FILE_BYTES: u64 = 32 * MIB as u64;
-/// How often the epoch ticks: the resolution of the `call` limit.
-pub const EPOCH_TICK: Duration = Duration::from_millis(1);
-/// Ticks without a call after which the epoch stands still until the next one.
-pub const EPOCH_QUIET_TICKS: u32 = 100;
+/// Re-runs of a batch after which its messages run one at a time.
+pub const BATCH_RERUNS_MAX: u32 = 3;
 
 /// Bytes of a decoded `content_encoding: gzip` body.
 pub const DECODED_BODY_BYTES: usize = 16 * MIB;
@@ -129,10 +100,6 @@ pub const RETRY_RUNGS_MAX: usize = 32;
 pub const RETRY_ATTEMPTS_MAX: u32 = 1000;
 /// Threads that run plugins; more than partitions would idle.
 pub const SHARDS_MAX: usize = PARTITIONS;
-/// Most memory that a config may give one plugin instance: all that a 32-bit guest can address.
-pub const PLUGIN_MEMORY_BYTES_MAX: u64 = 4 << 30;
-/// Longest `call` limit that a config may give a plugin.
-pub const PLUGIN_CALL_MAX: Duration = Duration::from_secs(600);
 /// Longest queue, and most bytes in one, that a config may name: the broker counts in 63 bits.
 pub const QUEUE_LENGTH_MAX: u64 = i64::MAX as u64;
 /// Most identities that a config may have remembered per pipeline and shard.

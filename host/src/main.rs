@@ -4,9 +4,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sluicegate::cli::{self, Cli, exit};
+use sluicegate::plugin::compile;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    compile::reexecutable();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

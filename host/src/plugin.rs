@@ -5,9 +5,12 @@
 //! wrong shows at the start. [`Plugin::instantiate`] makes an [`Instance`], one store, which a shard
 //! owns and calls. An instance that answered with a [`CallError`] is spent: drop it, make another.
 
+mod cache;
 pub mod capsule;
+pub mod compile;
 mod engine;
 mod failure;
+pub mod file;
 mod instance;
 mod load;
 mod output;

@@ -6,7 +6,7 @@ use serde::ser::{Error, Serialize, SerializeMap, Serializer};
 use toml::de::DeValue;
 
 use super::section::{Section, quote, relative};
-use super::{Plugin, PluginLimits, PluginSource};
+use super::{OnBroken, Plugin, PluginBreaker, PluginLimits, PluginSource};
 use crate::limits;
 
 /// An empty MessagePack map.
@@ -19,8 +19,10 @@ pub(super) fn read(section: Section<'_>) -> Option<Plugin> {
     let sha256 = section.text("sha256").and_then(|text| read_sha256(&section, &text));
     let config = read_config(&section);
     let limits = section.section("limits").map_or_else(PluginLimits::default, read_limits);
+    let breaker = read_breaker(&section);
+    let purity_sample = share(&section, "purity_sample").unwrap_or(limits::PURITY_SAMPLE);
     section.finish();
-    Some(Plugin { name: name?, source, sha256, config, limits })
+    Some(Plugin { name: name?, source, sha256, config, limits, breaker, purity_sample })
 }
 
 fn read_source(section: &Section<'_>) -> PluginSource {
@@ -64,6 +66,60 @@ fn read_config(section: &Section<'_>) -> Vec<u8> {
     }
 }
 
+/// `breaker = false`, or a table; what it doesn't say, and the plugin without it, is as usual.
+fn read_breaker(section: &Section<'_>) -> Option<PluginBreaker> {
+    let on_broken = section
+        .choice("on_broken", &[("pause", OnBroken::Pause), ("dead-letter", OnBroken::DeadLetter)])
+        .unwrap_or(OnBroken::Pause);
+    let usual = PluginBreaker {
+        rate: limits::PLUGIN_BREAKER_RATE,
+        at_least: limits::PLUGIN_BREAKER_FAILURES,
+        window: limits::PLUGIN_BREAKER_WINDOW,
+        on_broken,
+    };
+    let Some(item) = section.item("breaker") else { return Some(usual) };
+    match item.value {
+        DeValue::Boolean(false) => None,
+        DeValue::Table(_) => {
+            let table = item.section()?;
+            let breaker = PluginBreaker {
+                rate: share(&table, "rate").unwrap_or(usual.rate),
+                at_least: table.number("at_least", 1..=1_000_000).unwrap_or(usual.at_least),
+                window: table
+                    .duration("window", Duration::from_secs(1)..=limits::PLUGIN_BREAKER_WINDOW_MAX)
+                    .unwrap_or(usual.window),
+                on_broken,
+            };
+            table.finish();
+            Some(breaker)
+        }
+        _ => {
+            item.expected(
+                "`false` or a table",
+                "write `breaker = { rate = 0.5, at_least = 20, window = \"30s\" }`",
+            );
+            Some(usual)
+        }
+    }
+}
+
+/// A number from 0 to 1.
+fn share(section: &Section<'_>, key: &'static str) -> Option<f64> {
+    let item = section.item(key)?;
+    let text = match item.value {
+        DeValue::Float(number) => number.as_str(),
+        DeValue::Integer(number) => number.as_str(),
+        _ => "",
+    };
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Some(share),
+        _ => {
+            item.expected("a number from 0 to 1", "0.5 is one in two");
+            None
+        }
+    }
+}
+
 fn read_limits(section: Section<'_>) -> PluginLimits {
     let usual = PluginLimits::default();
     let bytes = |key, bounds, usual: usize| {
@@ -79,11 +135,20 @@ fn read_limits(section: Section<'_>) -> PluginLimits {
             .duration("call", Duration::from_millis(1)..=limits::PLUGIN_CALL_MAX)
             .unwrap_or(usual.call),
         emissions: section.number("emissions", 0..=1_000_000).unwrap_or(usual.emissions),
+        emission_bytes: bytes("emission_bytes", 0..=1 << 30, usual.emission_bytes),
         output_bytes: bytes("output", 1024..=1 << 30, usual.output_bytes),
+        host_call_bytes: bytes("host_calls", 1024..=1 << 30, usual.host_call_bytes),
         state_bytes: bytes("state", 0..=64 << 20, usual.state_bytes),
         log_lines_per_s: section
             .number("log_lines_per_s", 0..=1_000_000)
             .unwrap_or(usual.log_lines_per_s),
+        file_bytes: section.size("file", 1024..=1 << 30).unwrap_or(usual.file_bytes),
+        compile: section
+            .duration("compile", Duration::from_secs(1)..=limits::PLUGIN_COMPILE_MAX)
+            .unwrap_or(usual.compile),
+        compile_memory_bytes: section
+            .size("compile_memory", limits::PLUGIN_COMPILE_MEMORY_BYTES_MIN..=1 << 40)
+            .unwrap_or(usual.compile_memory_bytes),
     };
     section.finish();
     limits
@@ -97,9 +162,14 @@ impl Default for PluginLimits {
             memory_bytes: limits::PLUGIN_MEMORY_BYTES,
             call: limits::PLUGIN_CALL,
             emissions: limits::PLUGIN_EMISSIONS,
+            emission_bytes: limits::PLUGIN_EMISSION_BYTES,
             output_bytes: limits::PLUGIN_OUTPUT_BYTES,
+            host_call_bytes: limits::PLUGIN_HOST_CALL_BYTES,
             state_bytes: limits::PLUGIN_STATE_BYTES,
             log_lines_per_s: limits::PLUGIN_LOG_LINES_PER_S,
+            file_bytes: limits::PLUGIN_FILE_BYTES,
+            compile: limits::PLUGIN_COMPILE,
+            compile_memory_bytes: limits::PLUGIN_COMPILE_MEMORY_BYTES,
         }
     }
 }

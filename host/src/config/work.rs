@@ -22,6 +22,10 @@ pub struct Plugin {
     pub config: Vec<u8>,
     /// What it may use.
     pub limits: PluginLimits,
+    /// When it counts as broken; `None` is never.
+    pub breaker: Option<PluginBreaker>,
+    /// The share of its calls that are run again elsewhere, to see whether it answers the same.
+    pub purity_sample: f64,
 }
 
 impl fmt::Debug for Plugin {
@@ -33,6 +37,8 @@ impl fmt::Debug for Plugin {
             .field("sha256", &self.sha256)
             .field("config", &format_args!("{} bytes", self.config.len()))
             .field("limits", &self.limits)
+            .field("breaker", &self.breaker)
+            .field("purity_sample", &self.purity_sample)
             .finish()
     }
 }
@@ -56,12 +62,44 @@ pub struct PluginLimits {
     pub call: Duration,
     /// Emissions of one message.
     pub emissions: usize,
+    /// Bytes of the emissions of one message.
+    pub emission_bytes: usize,
     /// Bytes returned by one call.
     pub output_bytes: usize,
+    /// Bytes that one call may hand over in calls of the host: log lines, standard output.
+    pub host_call_bytes: usize,
     /// Bytes of one key's state.
     pub state_bytes: usize,
     /// Log lines per second.
     pub log_lines_per_s: u32,
+    /// Bytes of the component.
+    pub file_bytes: u64,
+    /// Time that compiling it may take.
+    pub compile: Duration,
+    /// Address space of the process that compiles it, in bytes.
+    pub compile_memory_bytes: u64,
+}
+
+/// When a plugin counts as broken, and what then.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginBreaker {
+    /// The share of messages that must fail in its calls.
+    pub rate: f64,
+    /// How many must fail at least.
+    pub at_least: u32,
+    /// The time in which.
+    pub window: Duration,
+    /// What becomes of its messages then.
+    pub on_broken: OnBroken,
+}
+
+/// What becomes of the messages of a broken plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnBroken {
+    /// The pipelines that use it pause.
+    Pause,
+    /// They fail without a call.
+    DeadLetter,
 }
 
 /// A queue's way through plugins.

@@ -1,15 +1,11 @@
 //! Finds, checks and loads the plugins of a config.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
-
-use sha2::{Digest as _, Sha256};
 
 use crate::builtin;
 use crate::config::{self, Config, PluginSource};
-use crate::limits::PLUGIN_FILE_BYTES;
-use crate::plugin::{Engine, LoadError, Plugin};
+use crate::plugin::{Engine, LoadError, Plugin, file};
 
 /// Loads every plugin of the config, off the runtime's threads.
 ///
@@ -44,7 +40,7 @@ pub async fn load_all(
 pub fn load(engine: &Engine, settings: &config::Plugin) -> Result<Arc<Plugin>, LoadError> {
     let failed = |text| LoadError { plugin: settings.name.clone(), text };
     let wasm = match &settings.source {
-        PluginSource::File(path) => read(path).map_err(failed)?,
+        PluginSource::File(path) => file::read(path, settings.limits.file_bytes).map_err(failed)?,
         PluginSource::Builtin(name) => builtin::plugin(name)
             .ok_or_else(|| {
                 let known: Vec<&str> = builtin::names().collect();
@@ -53,8 +49,7 @@ pub fn load(engine: &Engine, settings: &config::Plugin) -> Result<Arc<Plugin>, L
             .to_vec(),
     };
     if let Some(pin) = &settings.sha256 {
-        let digest: String =
-            Sha256::digest(&wasm).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = file::digest(&wasm);
         if !digest.eq_ignore_ascii_case(pin) {
             return Err(failed(format!(
                 "its file has SHA-256 {digest}, the config pins {pin}; change one or the other"
@@ -62,16 +57,4 @@ pub fn load(engine: &Engine, settings: &config::Plugin) -> Result<Arc<Plugin>, L
         }
     }
     engine.load(&settings.name, &wasm, &settings.config, &settings.limits)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let shown = path.display();
-    let size = std::fs::metadata(path).map_err(|error| format!("can't read {shown}: {error}"))?;
-    if size.len() > PLUGIN_FILE_BYTES {
-        return Err(format!(
-            "{shown} has {} bytes; a plugin has {PLUGIN_FILE_BYTES} at most",
-            size.len()
-        ));
-    }
-    std::fs::read(path).map_err(|error| format!("can't read {shown}: {error}"))
 }

@@ -1,18 +1,16 @@
 //! The one engine of a process: how plugins are compiled, and the tick that bounds their time.
 
-use std::fs::DirBuilder;
 use std::num::NonZeroUsize;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use wasmtime::component::Linker;
-use wasmtime::{Cache, CacheConfig, Config, EngineWeak, WasmBacktraceDetails};
+use wasmtime::{Cache, Config, EngineWeak, WasmBacktraceDetails};
 
 use super::sandbox::Sandbox;
-use super::{failure, v0_1, wasi};
+use super::{cache, compile, failure, v0_1, wasi};
 use crate::limits;
 
 /// Compiles and runs plugins. One per process; clones share it.
@@ -26,20 +24,23 @@ pub struct Engine {
 pub struct EngineOptions {
     /// Where compiled plugins are kept between starts; `None` compiles each time.
     ///
-    /// What is in there is run as native code: it is created for this user alone (0700), and must
-    /// stay so.
+    /// What is in there is run as native code: it is created for this user alone (0700), and one that
+    /// others could write to is refused.
     pub cache_dir: Option<PathBuf>,
 }
 
 /// Why there is no engine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct EngineError(String);
+pub struct EngineError(pub(super) String);
 
 struct Shared {
     wasmtime: wasmtime::Engine,
     linker: Linker<Sandbox>,
     ticker: Ticker,
+    cache_dir: Option<PathBuf>,
+    /// Where the compiled code is handed over that isn't kept.
+    private: Option<cache::Private>,
 }
 
 /// Advances the epoch while something runs.
@@ -71,13 +72,29 @@ impl Engine {
     /// When the cache folder can't be used, or no thread can be started.
     pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
         let said = |error: wasmtime::Error| EngineError(failure::whole(&error));
-        let cache = options.cache_dir.as_deref().map(open_cache).transpose()?;
-        let wasmtime = wasmtime::Engine::new(&config(cache)).map_err(said)?;
+        let handed_over = options.cache_dir.is_none() && compile::in_children();
+        let private = handed_over.then(cache::Private::new).transpose()?;
+        let cache_dir =
+            private.as_ref().map(|it| it.dir().to_owned()).or_else(|| options.cache_dir.clone());
+        let opened = cache_dir.as_deref().map(cache::open).transpose()?;
+        let wasmtime = wasmtime::Engine::new(&config(opened)).map_err(said)?;
         let mut linker = Linker::new(&wasmtime);
         wasi::link(&mut linker).map_err(said)?;
         v0_1::link(&mut linker).map_err(said)?;
         let ticker = Ticker::start(wasmtime.weak())?;
-        Ok(Self { shared: Arc::new(Shared { wasmtime, linker, ticker }) })
+        Ok(Self { shared: Arc::new(Shared { wasmtime, linker, ticker, cache_dir, private }) })
+    }
+
+    /// Where compiled code is.
+    pub(super) fn cache_dir(&self) -> Option<&Path> {
+        self.shared.cache_dir.as_deref()
+    }
+
+    /// What was compiled has been taken: it goes, unless it is to be kept.
+    pub(super) fn forget_compiled(&self) {
+        if let Some(private) = &self.shared.private {
+            private.empty();
+        }
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -95,7 +112,7 @@ impl Engine {
 }
 
 /// What makes a plugin deterministic, interruptible, and its failures legible.
-fn config(cache: Option<Cache>) -> Config {
+pub(super) fn config(cache: Option<Cache>) -> Config {
     let mut config = Config::new();
     config
         .concurrency_support(false)
@@ -111,26 +128,6 @@ fn config(cache: Option<Cache>) -> Config {
         .memory_init_cow(true)
         .cache(cache);
     config
-}
-
-fn open_cache(dir: &Path) -> Result<Cache, EngineError> {
-    let failed = |why: String| {
-        EngineError(format!(
-            "the cache folder {} can't be used: {why}; make it writable for this user, or leave \
-             service.cache_dir out",
-            dir.display()
-        ))
-    };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|error| failed(error.to_string()))?;
-    // wasmtime wants an absolute path.
-    let dir = dir.canonicalize().map_err(|error| failed(error.to_string()))?;
-    let mut config = CacheConfig::new();
-    config.with_directory(dir);
-    Cache::new(config).map_err(|error| failed(failure::whole(&error)))
 }
 
 // === impl Ticker ===

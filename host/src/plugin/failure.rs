@@ -6,7 +6,7 @@ use std::time::Duration;
 use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 
 use super::CallError;
-use super::sandbox::Sandbox;
+use super::sandbox::{Sandbox, TooMuch};
 use super::wasi::Forbidden;
 use crate::limits::{self, PLUGIN_BACKTRACE_FRAMES, PLUGIN_CALL_WALL_FACTOR};
 use crate::verdict::FailureClass;
@@ -20,6 +20,8 @@ pub(super) fn classify(error: &wasmtime::Error, sandbox: &Sandbox) -> CallError 
         (FailureClass::Memory, text)
     } else if let Some(forbidden) = error.downcast_ref::<Forbidden>() {
         (FailureClass::Trap, forbidden.to_string())
+    } else if let Some(too_much) = error.downcast_ref::<TooMuch>() {
+        (FailureClass::Malformed, too_much.to_string())
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
         (FailureClass::Trap, trapped(*trap, sandbox))
     } else if fuel_exhausted(error) {

@@ -104,7 +104,7 @@ pub(super) fn describe(plugin: &Plugin) -> Result<Description, CallError> {
 }
 
 fn open(plugin: &Plugin) -> Result<(Store<Sandbox>, v0_1::Guest), CallError> {
-    let sandbox = Sandbox::new(plugin.limits.memory_bytes, Arc::clone(&plugin.log));
+    let sandbox = Sandbox::new(&plugin.limits, Arc::clone(&plugin.log));
     let mut store = Store::new(plugin.pre.engine(), sandbox);
     store.limiter(|sandbox| &mut sandbox.memory);
     store.set_hostcall_fuel(plugin.limits.output_bytes);

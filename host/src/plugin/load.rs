@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
 use super::instance::{self, Instance};
 use super::output::LogGate;
-use super::{CallError, Description, Engine, LoadError, failure, v0_1, wasi};
+use super::{CallError, Description, Engine, LoadError, compile, failure, file, v0_1, wasi};
 use crate::config::PluginLimits;
-use crate::limits;
 
 /// A component, compiled, checked and configured once. Makes instances.
 pub struct Plugin {
@@ -74,14 +72,9 @@ impl Engine {
         limits: &PluginLimits,
     ) -> Result<Plugin, LoadError> {
         let refused = |text: String| LoadError { plugin: name.to_owned(), text };
-        check_bytes(wasm).map_err(refused)?;
-        let component = Component::new(self.wasmtime(), wasm).map_err(|error| {
-            refused(format!(
-                "it can't be compiled; it is damaged or cut off ({} bytes): {}",
-                wasm.len(),
-                failure::whole(&error)
-            ))
-        })?;
+        check_bytes(wasm, limits.file_bytes).map_err(refused)?;
+        let digest = file::digest(wasm);
+        let component = compile::component(self, wasm, &digest, limits).map_err(refused)?;
         check_imports(self, &component).map_err(refused)?;
         check_exports(self, &component).map_err(refused)?;
         let pre = self.linker().instantiate_pre(&component).and_then(v0_1::Pre::new).map_err(
@@ -94,7 +87,7 @@ impl Engine {
         )?;
         Ok(Plugin {
             name: name.to_owned(),
-            digest: hex(&Sha256::digest(wasm)),
+            digest,
             description: Description::default(),
             limits: limits.clone(),
             config: config.to_owned(),
@@ -168,13 +161,12 @@ impl std::fmt::Debug for Plugin {
     }
 }
 
-fn check_bytes(wasm: &[u8]) -> Result<(), String> {
-    if wasm.len() as u64 > limits::PLUGIN_FILE_BYTES {
+fn check_bytes(wasm: &[u8], bytes_max: u64) -> Result<(), String> {
+    if wasm.len() as u64 > bytes_max {
         return Err(format!(
-            "it has {} bytes where {} are allowed; build it in release mode, without debug \
-             information",
+            "it has {} bytes where {bytes_max} are allowed; build it in release mode, without debug \
+             information, or raise its limits.file",
             wasm.len(),
-            limits::PLUGIN_FILE_BYTES
         ));
     }
     if wasm.is_empty() {
@@ -254,8 +246,4 @@ fn compatible(version: &str, ours: &str) -> bool {
         Some((parts.next()?.to_owned(), parts.next()?.to_owned()))
     };
     minor(version).is_some() && minor(version) == minor(ours)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

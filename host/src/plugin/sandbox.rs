@@ -8,7 +8,8 @@ use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 pub(super) use super::output::Source;
 use super::output::{LogGate, Output};
-use crate::limits::PLUGIN_CALL_WALL_FACTOR;
+use crate::config::PluginLimits;
+use crate::limits::{PLUGIN_CALL_WALL_FACTOR, PLUGIN_HOST_CALL_PRICE};
 
 /// A store's data.
 pub(super) struct Sandbox {
@@ -18,7 +19,23 @@ pub(super) struct Sandbox {
     /// The batch's time, the only one there is; microseconds.
     pub(super) now_us: u64,
     pub(super) random: Random,
+    pub(super) handed: Handed,
 }
+
+/// What a call may still hand over in calls of the host.
+#[derive(Debug)]
+pub(super) struct Handed {
+    limit: usize,
+    left: usize,
+}
+
+/// A call handed over more than it may.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error(
+    "the plugin handed over more than {0} bytes in calls of the host (log lines, standard output); \
+     say less, or raise its limits.host_calls"
+)]
+pub(super) struct TooMuch(usize);
 
 /// Sums what memories and tables hold, against one limit.
 #[derive(Debug)]
@@ -57,13 +74,15 @@ const TABLE_ENTRY_BYTES: usize = size_of::<usize>();
 // === impl Sandbox ===
 
 impl Sandbox {
-    pub(super) fn new(memory_bytes: usize, gate: Arc<LogGate>) -> Self {
+    pub(super) fn new(limits: &PluginLimits, gate: Arc<LogGate>) -> Self {
+        let handed = limits.host_call_bytes;
         Self {
-            memory: Memory { limit: memory_bytes, used: 0, denied: None },
+            memory: Memory { limit: limits.memory_bytes, used: 0, denied: None },
             timer: Timer::start(Duration::ZERO),
             output: Output::new(gate),
             now_us: 0,
             random: Random::SEEDED,
+            handed: Handed { limit: handed, left: handed },
         }
     }
 
@@ -74,6 +93,21 @@ impl Sandbox {
         self.output.begin();
         self.now_us = now_us;
         self.random = Random::SEEDED;
+        self.handed.left = self.handed.limit;
+    }
+}
+
+// === impl Handed ===
+
+impl Handed {
+    /// Counts a call of the host that hands over so many bytes.
+    ///
+    /// # Errors
+    /// That is more than is left.
+    pub(super) fn take(&mut self, bytes: usize) -> Result<(), TooMuch> {
+        let price = bytes.saturating_add(PLUGIN_HOST_CALL_PRICE);
+        self.left = self.left.checked_sub(price).ok_or(TooMuch(self.limit))?;
+        Ok(())
     }
 }
 

@@ -39,7 +39,11 @@ const HEADER_WORDS: usize = 16;
     reason = "generated"
 )]
 mod bindings {
-    wasmtime::component::bindgen!({ path: "../wit/v0.1", world: "plugin" });
+    wasmtime::component::bindgen!({
+        path: "../wit/v0.1",
+        world: "plugin",
+        imports: { default: trappable },
+    });
 }
 
 /// A component whose imports are satisfied and whose exports are known.
@@ -131,7 +135,8 @@ impl Guest {
 }
 
 impl log::Host for Sandbox {
-    fn write(&mut self, level: log::Level, message: u32, text: String) {
+    fn write(&mut self, level: log::Level, message: u32, text: String) -> wasmtime::Result<()> {
+        self.handed.take(text.len())?;
         let level = match level {
             log::Level::Error => tracing::Level::ERROR,
             log::Level::Warn => tracing::Level::WARN,
@@ -141,5 +146,6 @@ impl log::Host for Sandbox {
         };
         let message = usize::try_from(message).ok().filter(|_| message != NONE);
         self.output.line(Source::Log(level), message, text.as_bytes());
+        Ok(())
     }
 }

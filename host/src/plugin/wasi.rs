@@ -167,6 +167,7 @@ fn output(streams: &mut LinkerInstance<'_, Sandbox>) -> Linked {
     })?;
     for name in ["write", "blocking-write-and-flush"] {
         let write = |mut cx: Cx<'_>, (stream, bytes): Write| -> wasmtime::Result<Done> {
+            cx.data_mut().handed.take(bytes.len())?;
             let output = &mut cx.data_mut().output;
             match stream.rep() {
                 STDERR => output.stderr(&bytes),

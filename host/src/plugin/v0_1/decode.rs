@@ -49,7 +49,7 @@ pub(super) fn decode(
         )));
     }
     let messages = answer.verdicts(expected.inputs)?;
-    let messages = answer.emissions(messages, expected.limits.emissions)?;
+    let messages = answer.emissions(messages, expected.limits)?;
     let states = answer.states(expected.slots, expected.limits.state_bytes)?;
     let timers = answer.timers(&messages, expected)?;
     Ok(Decisions { messages, states, timers })
@@ -190,10 +190,10 @@ impl Answer {
     fn emissions(
         &mut self,
         mut messages: Vec<Decision>,
-        limit: usize,
+        limits: &PluginLimits,
     ) -> Result<Vec<Decision>, Broken> {
         let records = self.records(7, EMISSION_WORDS, "emissions")?;
-        let mut last = 0;
+        let (mut last, mut bytes) = (0, 0_usize);
         for at in 0..records.count {
             let words = self.record(records, at)?;
             let position = to_usize(words[0]);
@@ -203,6 +203,7 @@ impl Answer {
                      they come in the order of the messages"
                 )));
             }
+            bytes = if position == last { bytes } else { 0 };
             last = position;
             let count = messages.len();
             let Some(decision) = messages.get_mut(position) else {
@@ -215,14 +216,23 @@ impl Answer {
                     "emission {at} is for message {position}, which is retried or rejected"
                 )));
             }
-            if decision.emissions.len() >= limit {
+            if decision.emissions.len() >= limits.emissions {
                 return Err(Broken::new(format!(
-                    "message {position} has more than {limit} emissions; emit fewer, or raise \
-                     the plugin's limits.emissions"
+                    "message {position} has more than {} emissions; emit fewer, or raise the \
+                     plugin's limits.emissions",
+                    limits.emissions
                 )));
             }
             let emission =
                 self.emission(&words).map_err(|broken| broken.at(format_args!("emission {at}")))?;
+            bytes = bytes.saturating_add([2, 4, 6, 8].map(|at| to_usize(words[at])).iter().sum());
+            if bytes > limits.emission_bytes {
+                return Err(Broken::new(format!(
+                    "message {position} emits {bytes} bytes where {} are allowed; emit less, or \
+                     raise the plugin's limits.emission_bytes",
+                    limits.emission_bytes
+                )));
+            }
             decision.emissions.push(emission);
         }
         Ok(messages)

@@ -4,18 +4,16 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::limits::MIB;
 use crate::message::Properties;
 use crate::plugin::TimerChange;
 
 fn limits() -> PluginLimits {
     PluginLimits {
-        memory_bytes: 64 * MIB,
-        call: Duration::from_millis(50),
         emissions: 2,
+        emission_bytes: 1024,
         output_bytes: 4096,
         state_bytes: 8,
-        log_lines_per_s: 100,
+        ..PluginLimits::default()
     }
 }
 
@@ -235,6 +233,10 @@ fn each_way_to_break_the_contract_is_named() {
     d().verdicts(&[2, 0, 2, 0]).table(7, 9, &disordered).refused(2, 0, "in the order");
     let three = [plain(0), plain(0), plain(0)].concat();
     d().verdicts(&[2, 0]).table(7, 9, &three).refused(1, 0, "more than 2 emissions");
+    let mut large = Draft::new().verdicts(&[2, 0]);
+    large.arena.resize(2048, b'x');
+    let emitted = emission(0, [OUTPUT, ABSENT, ABSENT, [0, 1019]]);
+    large.table(7, 9, &emitted).refused(1, 0, "emits 1025 bytes where 1024 are allowed");
     d().verdicts(&[2, 0]).refused(1, 1, "0 state slots where the batch has 1");
     d().verdicts(&[2, 0]).table(10, 3, &[1, 17, 9]).refused(1, 1, "a state of 9 bytes");
     d().verdicts(&[2, 0]).table(10, 3, &[1, NONE, 0]).refused(1, 1, "set, to nothing");
