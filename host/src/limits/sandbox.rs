@@ -59,12 +59,6 @@ pub const PLUGIN_COMPILE_MEMORY_BYTES_MIN: u64 = 256 << 20;
 pub const PLUGIN_COMPILE_THREADS: usize = 4;
 /// Bytes of what that process says that are read.
 pub const PLUGIN_COMPILE_ANSWER_BYTES: u64 = 64 * 1024;
-/// An instance is replaced when its memory has grown past this share of its limit,
-pub const RECYCLE_SHARE: f64 = 0.75;
-/// and past this multiple of what it held when it was new,
-pub const RECYCLE_FACTOR: usize = 2;
-/// and not more often than this: one that needs so much each time isn't made anew for each batch.
-pub const RECYCLE_INTERVAL: Duration = Duration::from_secs(1);
 /// The share of messages that must fail in a plugin's calls for it to count as broken.
 pub const PLUGIN_BREAKER_RATE: f64 = 0.5;
 /// How many must fail at least.
@@ -73,19 +67,5 @@ pub const PLUGIN_BREAKER_FAILURES: u32 = 20;
 pub const PLUGIN_BREAKER_WINDOW: Duration = Duration::from_secs(30);
 /// Longest window that a config may ask for.
 pub const PLUGIN_BREAKER_WINDOW_MAX: Duration = Duration::from_secs(3600);
-/// Parts of the window that are forgotten one at a time.
-pub const PLUGIN_BREAKER_PARTS: u32 = 10;
-/// Deliveries that a probe of a broken plugin may hold; the first that doesn't fail closes the breaker.
-pub const PLUGIN_PROBE_MESSAGES: u16 = 16;
-/// How long a probe may take.
-pub const PLUGIN_PROBE_TIME: Duration = Duration::from_secs(5);
-/// First pause before a broken plugin is probed; doubles up to [`PLUGIN_PROBE_PAUSE_MAX`].
-pub const PLUGIN_PROBE_PAUSE_MIN: Duration = Duration::from_secs(1);
-/// Longest pause between probes: each costs a message at the head of its queue one delivery.
-pub const PLUGIN_PROBE_PAUSE_MAX: Duration = Duration::from_secs(300);
 /// The share of calls that are run again on a fresh instance, to see whether they answer the same.
 pub const PURITY_SAMPLE: f64 = 0.001;
-/// Calls that wait to be run again; more aren't looked at.
-pub const PURITY_WAITING: usize = 8;
-/// Bytes of a batch past which it isn't run again.
-pub const PURITY_BATCH_BYTES: usize = 4 * MIB;
