@@ -5,16 +5,16 @@
 
 mod recorder;
 mod reload;
-mod timing;
 mod sandbox;
+mod timing;
 mod told;
 
 use std::time::Duration;
 
 pub use self::recorder::*;
 pub use self::reload::*;
-pub use self::timing::*;
 pub use self::sandbox::*;
+pub use self::timing::*;
 pub use self::told::*;
 
 /// Bytes in a mebibyte.
