@@ -25,7 +25,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::message::{Properties, blob};
-use crate::verdict::{Decision, FailureClass};
+use crate::verdict::{Decision, FailureClass, Replacement, Verdict};
 
 pub use engine::{Engine, EngineError, EngineOptions};
 pub use instance::Instance;
@@ -98,6 +98,19 @@ pub struct TimerChange {
     pub name: String,
     /// When it is due, microseconds since 1970-01-01 UTC; `None` cancels it.
     pub due_us: Option<u64>,
+}
+
+impl Decisions {
+    /// What a plugin that does nothing answers to a batch.
+    #[must_use]
+    pub fn unchanged(batch: &Batch<'_>) -> Self {
+        let next =
+            || Decision { verdict: Verdict::Next(Replacement::default()), emissions: Vec::new() };
+        Self {
+            messages: batch.messages.iter().map(|_| next()).collect(),
+            states: batch.states.iter().map(|_| StateChange::Unchanged).collect(),
+        }
+    }
 }
 
 /// What a call did to a key's state.

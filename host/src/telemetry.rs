@@ -105,6 +105,12 @@ impl Telemetry {
         DeadLetterMetrics::new(broker, queue, &self.0.families)
     }
 
+    /// What became of another version of a plugin: one of a small closed set.
+    pub fn plugin_reload(&self, plugin: &str, outcome: &'static str) {
+        let labels = vec![("plugin", plugin.to_owned()), ("outcome", outcome.to_owned())];
+        self.0.families.reloads.get_or_create_owned(&labels).inc();
+    }
+
     /// What people may have to be told of, from now on; whoever listened before hears no more. Notices
     /// that nobody takes in time are lost and counted, see [`Telemetry::notices_lost`].
     #[must_use]

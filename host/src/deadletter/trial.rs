@@ -16,7 +16,7 @@ use crate::broker::{Delivery, Outgoing, Publisher, Receipt, Settlement, Settler}
 use crate::config::{self, Config, PluginSource};
 use crate::limits::DLQ_TRIAL_BATCH;
 use crate::message::Message;
-use crate::pipeline::instances::{Instances, Stages};
+use crate::pipeline::instances::Instances;
 use crate::pipeline::job::Job;
 use crate::pipeline::load_plugins;
 use crate::pipeline::prepare::{Arrival, Reading};
@@ -115,8 +115,8 @@ impl Trial {
             let index = u16::try_from(index).unwrap_or(u16::MAX);
             let metrics = telemetry.pipeline(&pipeline.name);
             let lab = Lab::new((config, &engine), (index, pipeline), candidates, metrics)?;
-            let keeping = lab.stages.iter().filter(|stage| stage.stateful);
-            stateful.extend(keeping.map(|stage| stage.plugin.clone()));
+            let keeping = lab.plugins.iter().filter(|slot| slot.current().stateful());
+            stateful.extend(keeping.map(|slot| slot.name().to_owned()));
             labs.insert(pipeline.queue.clone(), lab);
         }
         if labs.is_empty() {
@@ -227,7 +227,7 @@ impl Lab {
                 Some(slot) => slot,
                 None => PluginSlot::new(load(config, engine, &stage.plugin, candidates)?),
             };
-            stages.push(Stage::new(stage, &slot.current(), (index, at)));
+            stages.push(Stage::new(stage, (index, at)));
             plugins.push(slot);
         }
         let reading = Reading {
@@ -256,13 +256,9 @@ impl Lab {
             resolve: &resolve,
             now_us: u64::try_from(since.as_micros()).unwrap_or(0),
         };
-        let mut call = Stages {
-            instances: &mut self.instances,
-            pipeline: &self.reading.pipeline,
-            plugins: &self.plugins,
-            observers: &[],
-            metrics: &self.metrics,
-        };
+        let pipeline = &self.reading.pipeline;
+        self.instances.follow(0, &self.plugins);
+        let mut call = self.instances.stages(0, pipeline, &[], &self.metrics);
         let run = stages::run(&setting, &mut call, &jobs);
         for job in jobs {
             job.receipt.settle(Settlement::Release);

@@ -103,6 +103,13 @@ impl Backlog {
         gone
     }
 
+    /// Keys of which a message waits to run again that has outputs which are out already.
+    #[must_use]
+    pub fn half_told(&self) -> HashSet<Arc<str>> {
+        let jobs = self.ranks.values().flatten().filter(|job| !job.confirmed.is_empty());
+        jobs.filter_map(|job| job.key.clone()).collect()
+    }
+
     /// How many wait of that key.
     #[must_use]
     pub fn of_key(&self, key: &str) -> usize {

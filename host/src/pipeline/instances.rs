@@ -4,11 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::lane::Lane;
 use super::observe::{Called, Observer};
 use super::shard::Guests;
-use super::slot::PluginSlot;
-use super::stages::Call;
+use super::slot::{PluginSlot, Shadowing};
+use super::stages::{Call, Version};
 use crate::limits::BATCH_CALL_SHARE;
 use crate::plugin::{Batch, CallCost, CallError, Decisions, Instance, Plugin};
 use crate::telemetry::PipelineMetrics;
@@ -17,17 +19,22 @@ use crate::verdict::FailureClass;
 /// How fast the measured cost per message follows what calls cost now.
 const COST_WEIGHT: f64 = 0.2;
 
-/// One shard's instances, by their slots.
+/// One shard's instances, by their slots and versions.
 #[derive(Default)]
 pub struct Instances {
-    slots: HashMap<u64, Slot>,
+    slots: HashMap<Place, Slot>,
+    /// The versions that each lane runs on, stage by stage; lanes by their pipeline's index.
+    lanes: HashMap<u16, Vec<Place>>,
 }
 
+/// A plugin slot's id, and its generation when its version was taken.
+type Place = (u64, u64);
+
 struct Slot {
-    /// Of the plugin slot, when its version was taken.
-    generation: u64,
     plugin: Arc<Plugin>,
     instance: Option<Instance>,
+    shadow: Option<Arc<Shadowing>>,
+    shadow_instance: Option<Instance>,
     /// Seconds per message, smoothed; 0 until measured.
     cost_s: f64,
 }
@@ -38,8 +45,8 @@ pub struct Stages<'i> {
     pub instances: &'i mut Instances,
     /// The pipeline's name.
     pub pipeline: &'i str,
-    /// Each stage's plugin.
-    pub plugins: &'i [Arc<PluginSlot>],
+    /// Each stage's version.
+    places: Vec<Place>,
     /// Who looks on.
     pub observers: &'i [Arc<dyn Observer>],
     /// Where calls are counted.
@@ -47,21 +54,35 @@ pub struct Stages<'i> {
 }
 
 impl Instances {
-    /// Takes the versions that serve now. Called between two batches, so that a batch sees one.
-    pub fn follow(&mut self, plugins: &[Arc<PluginSlot>]) {
-        for plugin in plugins {
-            let generation = plugin.generation();
-            if self.slots.get(&plugin.id()).is_none_or(|slot| slot.generation != generation) {
-                self.slots.insert(plugin.id(), Slot::new(generation, plugin.current()));
-            }
-        }
+    /// Whether other versions serve than those that this lane runs on.
+    #[must_use]
+    pub fn moved(&self, lane: u16, plugins: &[Arc<PluginSlot>]) -> bool {
+        let serves = |slot: &Arc<PluginSlot>| (slot.id(), slot.generation());
+        let places = self.lanes.get(&lane);
+        places.is_none_or(|places| !plugins.iter().map(serves).eq(places.iter().copied()))
     }
 
-    /// How many messages these plugins take in a share of their `call` limits.
+    /// Takes the versions that serve now. Called where nothing is under way in that lane, so that all
+    /// that a message leads to comes from the same ones.
+    pub fn follow(&mut self, lane: u16, plugins: &[Arc<PluginSlot>]) {
+        let places = plugins.iter().map(|slot| {
+            let (generation, serving) = slot.serving();
+            let place = (slot.id(), generation);
+            self.slots.entry(place).or_insert_with(|| Slot::new(serving.plugin, serving.shadow));
+            place
+        });
+        let places = places.collect();
+        self.lanes.insert(lane, places);
+        let lanes = &self.lanes;
+        self.slots.retain(|place, _| lanes.values().any(|places| places.contains(place)));
+    }
+
+    /// How many messages a lane's plugins take in a share of their `call` limits.
     #[must_use]
-    pub fn batch_messages(&self, plugins: &[Arc<PluginSlot>]) -> usize {
-        let fitting = plugins.iter().map(|plugin| {
-            let Some(slot) = self.slots.get(&plugin.id()) else { return 1.0 };
+    pub fn batch_messages(&self, lane: u16) -> usize {
+        let places = self.lanes.get(&lane).map_or(&[][..], Vec::as_slice);
+        let fitting = places.iter().map(|place| {
+            let Some(slot) = self.slots.get(place) else { return 1.0 };
             let budget = slot.plugin.limits().call.as_secs_f64() * BATCH_CALL_SHARE;
             // Until it is measured, one: nobody knows how long a batch of more would hold the shard.
             if slot.cost_s > 0.0 { budget / slot.cost_s } else { 1.0 }
@@ -71,38 +92,56 @@ impl Instances {
         let fewest = fewest as usize;
         fewest
     }
+
+    /// The versions that this lane runs on, to be called.
+    pub fn stages<'i>(
+        &'i mut self,
+        lane: u16,
+        pipeline: &'i str,
+        observers: &'i [Arc<dyn Observer>],
+        metrics: &'i PipelineMetrics,
+    ) -> Stages<'i> {
+        let places = self.lanes.get(&lane).cloned().unwrap_or_default();
+        Stages { instances: self, pipeline, places, observers, metrics }
+    }
 }
 
 impl Guests for Instances {
     fn work(&mut self, lane: &mut Lane) -> bool {
         let shape = Arc::clone(lane.shape());
-        let plugins = &shape.plugins;
-        self.follow(plugins);
-        let fitting = self.batch_messages(plugins);
-        let mut stages = Stages {
-            instances: self,
-            pipeline: &shape.name,
-            plugins,
-            observers: &shape.observers,
-            metrics: &shape.metrics,
-        };
+        if self.moved(shape.index, &shape.plugins) {
+            if lane.rests() {
+                self.follow(shape.index, &shape.plugins);
+                lane.go_on();
+            } else {
+                lane.wind_down();
+            }
+        }
+        let fitting = self.batch_messages(shape.index);
+        let mut stages = self.stages(shape.index, &shape.name, &shape.observers, &shape.metrics);
         lane.work(&mut stages, fitting, super::unix_us())
     }
 
     fn retire(&mut self, gone: &[u64], left: &BTreeSet<u64>) {
-        self.slots.retain(|id, _| left.contains(id));
-        for id in gone {
+        self.slots.retain(|(id, _), _| left.contains(id));
+        for (_, slot) in self.slots.iter_mut().filter(|((id, _), _)| gone.contains(id)) {
             // It may keep state under generations that the next pipeline in that place uses too.
-            if let Some(slot) = self.slots.get_mut(id) {
-                slot.instance = None;
-            }
+            slot.instance = None;
+            slot.shadow_instance = None;
         }
+        let slots = &self.slots;
+        self.lanes.retain(|_, places| places.iter().all(|place| slots.contains_key(place)));
     }
 }
 
 impl Slot {
-    fn new(generation: u64, plugin: Arc<Plugin>) -> Self {
-        Self { generation, plugin, instance: None, cost_s: 0.0 }
+    fn new(plugin: Arc<Plugin>, shadow: Option<Arc<Shadowing>>) -> Self {
+        Self { plugin, instance: None, shadow, shadow_instance: None, cost_s: 0.0 }
+    }
+
+    /// The version that is run beside this one.
+    fn shadow(&self) -> Option<&Arc<Plugin>> {
+        self.shadow.as_ref()?.plugin()
     }
 
     fn call(
@@ -110,14 +149,17 @@ impl Slot {
         batch: &Batch<'_>,
         metrics: &PipelineMetrics,
     ) -> Result<(Decisions, CallCost), CallError> {
-        let instance = match &mut self.instance {
-            Some(instance) => instance,
-            none => none.insert(self.plugin.instantiate()?),
-        };
-        let (decisions, cost) = instance.process(batch)?;
+        let (decisions, cost) = self.instance()?.process(batch)?;
         metrics.called(self.plugin.name(), batch.messages.len(), cost.wall, cost.memory_bytes);
         self.measure(cost.wall, batch.messages.len());
         Ok((decisions, cost))
+    }
+
+    fn instance(&mut self) -> Result<&mut Instance, CallError> {
+        match &mut self.instance {
+            Some(instance) => Ok(instance),
+            none => Ok(none.insert(self.plugin.instantiate()?)),
+        }
     }
 
     fn measure(&mut self, wall: Duration, messages: usize) {
@@ -130,30 +172,74 @@ impl Slot {
     }
 }
 
+impl Stages<'_> {
+    fn slot(&mut self, stage: usize) -> Result<&mut Slot, CallError> {
+        let place = self.places.get(stage);
+        place.and_then(|place| self.instances.slots.get_mut(place)).ok_or_else(|| CallError {
+            class: FailureClass::Trap,
+            text: "no version of its plugin was taken".to_owned(),
+            backtrace: Vec::new(),
+        })
+    }
+}
+
 impl Call for Stages<'_> {
+    fn version(&self, stage: usize) -> Version<'_> {
+        let slot = self.places.get(stage).and_then(|place| self.instances.slots.get(place));
+        let schema = |plugin: &Arc<Plugin>| plugin.description().state_version;
+        slot.map_or_else(Version::default, |slot| Version {
+            digest: slot.plugin.digest(),
+            stateful: slot.plugin.stateful(),
+            schema: schema(&slot.plugin).unwrap_or_default(),
+            shadow: slot.shadow().and_then(schema),
+        })
+    }
+
     fn call(&mut self, stage: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
-        let plugin = &self.plugins[stage];
-        let slots = &mut self.instances.slots;
-        let slot = slots
-            .entry(plugin.id())
-            .or_insert_with(|| Slot::new(plugin.generation(), plugin.current()));
-        let result = slot.call(batch, self.metrics).inspect_err(|error| {
+        let metrics = self.metrics;
+        let slot = self.slot(stage)?;
+        let result = slot.call(batch, metrics).inspect_err(|error| {
             slot.instance = None;
             if error.class == FailureClass::Deadline {
                 // Whatever waits behind it gets its turn before the next message that may take as long.
                 slot.cost_s = slot.plugin.limits().call.as_secs_f64();
             }
-            self.metrics.instance_replaced(slot.plugin.name(), error.class);
+            metrics.instance_replaced(slot.plugin.name(), error.class);
         });
+        let plugin = Arc::clone(&slot.plugin);
         let called = Called {
             pipeline: self.pipeline,
             stage,
-            plugin: &slot.plugin,
+            plugin: &plugin,
             batch,
             result: result.as_ref().map(|(decisions, _)| decisions),
             cost: result.as_ref().map(|(_, cost)| *cost).unwrap_or_default(),
         };
         self.observers.iter().for_each(|observer| observer.called(&called));
         result.map(|(decisions, _)| decisions)
+    }
+
+    fn migrate(&mut self, stage: usize, from: u32, state: &[u8]) -> Result<Bytes, CallError> {
+        let metrics = self.metrics;
+        let slot = self.slot(stage)?;
+        let migrated = slot.instance().and_then(|instance| instance.migrate(from, state));
+        migrated.inspect_err(|error| {
+            slot.instance = None;
+            metrics.instance_replaced(slot.plugin.name(), error.class);
+        })
+    }
+
+    fn shadow(&mut self, stage: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
+        let slot = self.slot(stage)?;
+        let Some(plugin) = slot.shadow().map(Arc::clone) else {
+            slot.shadow_instance = None;
+            return Ok(Decisions::unchanged(batch));
+        };
+        let instance = match &mut slot.shadow_instance {
+            Some(instance) => instance,
+            none => none.insert(plugin.instantiate()?),
+        };
+        let result = instance.process(batch).map(|(decisions, _)| decisions);
+        result.inspect_err(|_| slot.shadow_instance = None)
     }
 }

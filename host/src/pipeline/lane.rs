@@ -56,6 +56,10 @@ pub struct Lane {
     /// Given up; released with what else the consumer handed out.
     stranded: Vec<Job>,
     parking: Parking,
+    /// Another version of a plugin serves: nothing new begins until what runs is settled. Since when.
+    winding: Option<Instant>,
+    /// Whether anything under way may have changed a key's state.
+    stateful: bool,
 }
 
 impl Lane {
@@ -73,6 +77,8 @@ impl Lane {
             running: HashSet::new(),
             stranded: Vec::new(),
             parking: Parking::default(),
+            winding: None,
+            stateful: false,
         }
     }
 
@@ -96,6 +102,24 @@ impl Lane {
         waits && self.ready.len() < READY_BATCHES_MAX
     }
 
+    /// Whether nothing that ran is unsettled or must run again as it did before: other versions of
+    /// its plugins may take over without any message having effects of two.
+    pub fn rests(&self) -> bool {
+        self.ready.is_empty() && self.publishing.is_none() && self.backlog.half_told().is_empty()
+    }
+
+    /// Has nothing new begin until [`Lane::rests`].
+    pub fn wind_down(&mut self) {
+        self.winding.get_or_insert_with(Instant::now);
+    }
+
+    /// Ends what [`Lane::wind_down`] began.
+    pub fn go_on(&mut self) {
+        if let Some(since) = self.winding.take() {
+            self.shape.metrics.swap_paused(since.elapsed());
+        }
+    }
+
     /// What it is made after.
     pub fn shape(&self) -> &Arc<Shape> {
         &self.shape
@@ -106,10 +130,17 @@ impl Lane {
         let limits =
             BatchLimits { messages: self.shape.batch.messages.min(fitting), ..self.shape.batch };
         self.unpark();
+        let stages = 0..self.shape.stages.len();
+        self.stateful |= stages.into_iter().any(|stage| call.version(stage).stateful);
+        let half_told = self.winding.map(|_| self.backlog.half_told());
         let running = &mut self.running;
         let mut gate = self.parking.gate();
         let mut taken = self.backlog.take(limits, |job| {
-            gate.opens_to(job) && job.identity.is_none_or(|identity| running.insert(identity.whole))
+            let key = job.key.as_ref();
+            let held = half_told.as_ref().is_some_and(|keys| key.is_none_or(|k| !keys.contains(k)));
+            !held
+                && gate.opens_to(job)
+                && job.identity.is_none_or(|identity| running.insert(identity.whole))
         });
         if taken.is_empty() {
             return false;
@@ -244,10 +275,9 @@ impl Lane {
         changes: &mut Changes,
         open: &mut Vec<Entry>,
     ) -> Vec<Job> {
-        let stateful = self.shape.stages.iter().any(|stage| stage.stateful);
         let keys: HashSet<Arc<str>> =
             failed.iter().filter_map(|(entry, _)| entry.job.key.clone()).collect();
-        if !stateful || keys.is_empty() {
+        if !self.stateful || keys.is_empty() {
             return Vec::new();
         }
         let of_key = |entry: &mut Entry| entry.job.key.as_ref().is_some_and(|k| keys.contains(k));

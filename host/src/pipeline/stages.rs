@@ -7,9 +7,9 @@
 //! run one message at a time, each on top of those before it.
 
 mod progress;
+mod states;
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use self::progress::Progress;
 use super::job::Job;
 use crate::config::{self, When};
 use crate::limits::BATCH_RERUNS_MAX;
-use crate::plugin::{Batch, CallError, Decisions, Input, Plugin, StateChange, StateSlot};
+use crate::plugin::{Batch, CallError, Decisions, Input, StateSlot};
 use crate::route;
 use crate::state::{Changes, Entry, first_generation};
 use crate::verdict::{Decision, Emission, FailedStage, Failure, FailureClass, Verdict};
@@ -28,12 +28,8 @@ use crate::verdict::{Decision, Emission, FailedStage, Failure, FailureClass, Ver
 pub struct Stage {
     /// The plugin's name in the config.
     pub plugin: String,
-    /// SHA-256 of its file.
-    pub digest: String,
     /// Which messages it sees.
     pub when: Option<When>,
-    /// Whether it is handed state.
-    pub stateful: bool,
     /// The generation of a key's first state here.
     pub first_generation: u64,
 }
@@ -41,24 +37,50 @@ pub struct Stage {
 impl Stage {
     /// The stage at that place of the config's pipeline of that index.
     #[must_use]
-    pub fn new(stage: &config::Stage, plugin: &Plugin, (pipeline, at): (u16, usize)) -> Self {
+    pub fn new(stage: &config::Stage, (pipeline, at): (u16, usize)) -> Self {
         Self {
             plugin: stage.plugin.clone(),
-            digest: plugin.digest().to_owned(),
             when: stage.when.clone(),
-            stateful: plugin.stateful(),
             first_generation: first_generation(pipeline, at),
         }
     }
 }
 
+/// What serves a stage, the same for all of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Version<'v> {
+    /// SHA-256 of its file.
+    pub digest: &'v str,
+    /// Whether it is handed state.
+    pub stateful: bool,
+    /// Version of its state's schema.
+    pub schema: u32,
+    /// Version of the schema of the one that is run beside it, should that be put back.
+    pub shadow: Option<u32>,
+}
+
 /// Calls the plugin of a stage; the next call after an error starts afresh.
 pub trait Call {
+    /// What serves the stage.
+    fn version(&self, stage: usize) -> Version<'_>;
+
     /// One `process` call.
     ///
     /// # Errors
     /// When the call failed as a whole.
     fn call(&mut self, stage: usize, batch: &Batch<'_>) -> Result<Decisions, CallError>;
+
+    /// State of that version of the schema, as the version that serves keeps it.
+    ///
+    /// # Errors
+    /// When the plugin can't read it.
+    fn migrate(&mut self, stage: usize, from: u32, state: &[u8]) -> Result<Bytes, CallError>;
+
+    /// One `process` call of the version that is run beside the one that serves.
+    ///
+    /// # Errors
+    /// When the call failed as a whole.
+    fn shadow(&mut self, stage: usize, batch: &Batch<'_>) -> Result<Decisions, CallError>;
 }
 
 /// What a batch runs in.
@@ -152,8 +174,17 @@ fn unfinished(outcomes: &[Option<Outcome>]) -> Vec<usize> {
     (0..outcomes.len()).filter(|&at| outcomes[at].is_none()).collect()
 }
 
-/// What a call is handed: each message's slot, and the state of each slot's key.
-type Handed = (Vec<Option<u32>>, Vec<(Arc<str>, Entry)>);
+/// Code of the failure of a message whose key's state can't be brought to the schema of the version that
+/// serves.
+pub const MIGRATE: &str = "migrate";
+
+/// Why a stage could decide nothing.
+enum Broken {
+    /// The call failed as a whole.
+    Call(CallError),
+    /// This key's state isn't one that it can read.
+    Unfit(Arc<str>, CallError),
+}
 
 struct Runner<'r> {
     setting: &'r Setting<'r>,
@@ -207,19 +238,11 @@ impl<'r> Runner<'r> {
         };
         for key in undone.iter().filter(several) {
             let stages = self.setting.stages.iter().enumerate();
-            for (stage, _) in stages.filter(|(_, stage)| stage.stateful) {
+            for (stage, _) in stages.filter(|(at, _)| self.call.version(*at).stateful) {
                 let entry = changes.get(key, stage).cloned();
                 changes.set(key, stage, entry.unwrap_or_else(|| self.first(key, stage)).rerun());
             }
         }
-    }
-
-    /// The state that this run found.
-    fn first(&self, key: &str, stage: usize) -> Entry {
-        (self.setting.view)(key, stage).unwrap_or_else(|| Entry {
-            generation: self.setting.stages[stage].first_generation,
-            ..Entry::default()
-        })
     }
 
     fn sees(&self, stage: usize, progress: &Progress<'_>) -> bool {
@@ -247,16 +270,33 @@ impl<'r> Runner<'r> {
         changes: &Changes,
         delta: &mut Changes,
     ) {
-        let error = match self.call_with(stage, running, seen, changes, delta) {
-            Ok(()) => return,
-            Err(error) => error,
+        let mut seen = seen.to_vec();
+        let error = loop {
+            match self.call_with(stage, running, &seen, changes, delta) {
+                Ok(()) => return,
+                Err(Broken::Call(error)) => break error,
+                Err(Broken::Unfit(key, error)) => {
+                    let failure =
+                        Failure { code: MIGRATE.to_owned(), ..self.call_failure(stage, error) };
+                    let unfit: Vec<usize> = seen
+                        .extract_if(.., |at| running[*at].job.key.as_ref() == Some(&key))
+                        .collect();
+                    unfit.into_iter().for_each(|at| running[at].fail(stage, failure.clone()));
+                    if seen.is_empty() {
+                        return;
+                    }
+                }
+            }
         };
-        if let [only] = seen {
-            running[*only].fail(stage, self.call_failure(stage, error));
+        if let [only] = seen[..] {
+            running[only].fail(stage, self.call_failure(stage, error));
             return;
         }
-        for &at in seen {
-            if let Err(error) = self.call_with(stage, running, &[at], changes, delta) {
+        for at in seen {
+            // States fit since the call that failed.
+            if let Err(Broken::Call(error) | Broken::Unfit(_, error)) =
+                self.call_with(stage, running, &[at], changes, delta)
+            {
                 running[at].fail(stage, self.call_failure(stage, error));
             }
         }
@@ -269,58 +309,20 @@ impl<'r> Runner<'r> {
         seen: &[usize],
         changes: &Changes,
         delta: &mut Changes,
-    ) -> Result<(), CallError> {
-        let (slots, handed) = self.slots(stage, running, seen, changes, delta);
+    ) -> Result<(), Broken> {
+        let (slots, mut handed) = self.slots(stage, running, seen, changes, delta);
+        self.fit(stage, &mut handed, delta)?;
         let inputs: Vec<Input<'_>> =
             seen.iter().zip(&slots).map(|(&at, slot)| running[at].input(stage, *slot)).collect();
-        let states: Vec<StateSlot<'_>> = handed.iter().map(|(_, entry)| slot(entry)).collect();
+        let states: Vec<StateSlot<'_>> =
+            handed.iter().map(|(_, entry)| states::slot(entry)).collect();
         let batch = Batch { now_us: self.setting.now_us, messages: &inputs, states: &states };
-        let decisions = self.call.call(stage, &batch)?;
-        for ((key, entry), change) in handed.iter().zip(decisions.states) {
-            let bytes = match change {
-                StateChange::Unchanged => continue,
-                StateChange::Set(bytes) => Some(bytes),
-                StateChange::Cleared => None,
-            };
-            let generation = entry.generation + 1;
-            delta.set(key, stage, Entry { bytes, generation, ..entry.clone() });
-        }
+        let decisions = self.call.call(stage, &batch).map_err(Broken::Call)?;
+        self.note_states(stage, &batch, &handed, &decisions, delta);
         for (&at, decision) in seen.iter().zip(decisions.messages) {
             self.apply(stage, &mut running[at], decision);
         }
         Ok(())
-    }
-
-    /// Each message's slot, and the state of each key that occurs.
-    fn slots(
-        &self,
-        stage: usize,
-        running: &[Progress<'_>],
-        seen: &[usize],
-        changes: &Changes,
-        delta: &Changes,
-    ) -> Handed {
-        let mut slots = vec![None; seen.len()];
-        let mut handed = Vec::new();
-        if !self.setting.stages[stage].stateful {
-            return (slots, handed);
-        }
-        let mut places: HashMap<&str, u32> = HashMap::new();
-        for (slot, &at) in slots.iter_mut().zip(seen) {
-            let Some(key) = &running[at].job.key else { continue };
-            let next = u32::try_from(places.len()).unwrap_or(u32::MAX);
-            let place = *places.entry(key).or_insert(next);
-            if place as usize == handed.len() {
-                let entry = delta
-                    .get(key, stage)
-                    .or_else(|| changes.get(key, stage))
-                    .cloned()
-                    .unwrap_or_else(|| self.first(key, stage));
-                handed.push((Arc::clone(key), entry));
-            }
-            *slot = Some(place);
-        }
-        (slots, handed)
     }
 
     fn apply(&self, stage: usize, progress: &mut Progress<'_>, decision: Decision) {
@@ -379,13 +381,9 @@ impl<'r> Runner<'r> {
     }
 
     fn failed_stage(&self, index: usize) -> FailedStage {
-        let stage = &self.setting.stages[index];
-        FailedStage { index, plugin: stage.plugin.clone(), digest: stage.digest.clone() }
+        let plugin = self.setting.stages[index].plugin.clone();
+        FailedStage { index, plugin, digest: self.call.version(index).digest.to_owned() }
     }
-}
-
-fn slot(entry: &Entry) -> StateSlot<'_> {
-    StateSlot { bytes: entry.bytes.as_deref().map(Cow::Borrowed), generation: entry.generation }
 }
 
 #[cfg(test)]

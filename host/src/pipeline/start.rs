@@ -165,7 +165,7 @@ fn shape(
             return Err(missing(pipeline, format!("plugin '{}'", stage.plugin)));
         };
         plugins.push(Arc::clone(slot));
-        stages.push(Stage::new(stage, &slot.current(), (index, at)));
+        stages.push(Stage::new(stage, (index, at)));
     }
     Ok(Shape {
         index,
@@ -250,7 +250,7 @@ fn consume(
         .unwrap_or_default();
     // Of the others a cancelled consumer loses its place, or its queue.
     let cancels = !queue.single_active_consumer && !queue.auto_delete && own.is_empty();
-    let stateful = shape.stages.iter().any(|stage| stage.stateful);
+    let stateful = shape.plugins.iter().any(|slot| slot.current().stateful());
     let request = ConsumeRequest {
         queue: pipeline.queue.clone(),
         declare: own,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use wasmtime::Store;
 
 use super::load::Plugin;
@@ -75,6 +76,38 @@ impl Instance {
                         CallError { class: FailureClass::Malformed, text, backtrace: Vec::new() }
                     }
                 })
+            }
+        }
+    }
+
+    /// State of another version of the schema, as this version keeps it.
+    ///
+    /// # Errors
+    ///
+    /// When the plugin trapped, passed a limit, can't read that state, or made too much of it.
+    pub fn migrate(&mut self, from: u32, state: &[u8]) -> Result<Bytes, CallError> {
+        let limits = &self.plugin.limits;
+        let running = self.plugin.engine.running();
+        begin(&mut self.store, limits.call, 0);
+        let answer = self.guest.migrate(&mut self.store, from, state);
+        drop(running);
+        self.store.data_mut().output.flush(None);
+        let refused = |text: String| {
+            let end = text.floor_char_boundary(limits::FAILURE_TEXT_BYTES);
+            let text = format!("it can't migrate state of version {from}: {}", &text[..end]);
+            CallError { class: FailureClass::Malformed, text, backtrace: Vec::new() }
+        };
+        match answer {
+            Ok(Ok(migrated)) if migrated.len() > limits.state_bytes => Err(refused(format!(
+                "it makes {} bytes of it where {} are allowed (limits.state)",
+                migrated.len(),
+                limits.state_bytes
+            ))),
+            Ok(Ok(migrated)) => Ok(migrated.into()),
+            Ok(Err(why)) => Err(refused(why)),
+            Err(error) => {
+                self.spent = true;
+                Err(failure::classify(&error, self.store.data()))
             }
         }
     }

@@ -103,6 +103,15 @@ impl Guest {
         self.bindings.sluicegate_plugin_guest().call_configure(store, config)
     }
 
+    pub(super) fn migrate(
+        &self,
+        store: &mut Store<Sandbox>,
+        from: u32,
+        state: &[u8],
+    ) -> wasmtime::Result<Result<Vec<u8>, String>> {
+        self.bindings.sluicegate_plugin_guest().call_migrate(store, from, state)
+    }
+
     /// Encodes, calls, and checks the answer.
     pub(super) fn process(
         &mut self,

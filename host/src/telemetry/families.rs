@@ -30,6 +30,8 @@ pub(super) struct Families {
     pub(super) instances_replaced: Family<Labels, Counter>,
     pub(super) published: Family<Labels, Counter>,
     pub(super) confirms: Family<Labels, Histogram>,
+    pub(super) swap_pauses: Family<Labels, Histogram>,
+    pub(super) reloads: Family<Labels, Counter>,
     pub(super) publishes_refused: Family<Labels, Counter>,
     pub(super) rewound: Family<Labels, Counter>,
     pub(super) ran_alone: Family<Labels, Counter>,
@@ -97,6 +99,8 @@ impl Families {
             ),
             published: add(r, "messages_published", "Messages published and judged"),
             confirms: seconds(r, "publish_confirm_duration", "Until a group's last confirm"),
+            swap_pauses: seconds(r, "plugin_swap_pause", "What a lane waited to change versions"),
+            reloads: add(r, "plugin_reloads", "Other versions of plugins, by what became of them"),
             publishes_refused: add(r, "publishes_refused", "Publishes not accepted, by reason"),
             rewound: add(r, "messages_rewound", "Messages run again after a failure of their key"),
             ran_alone: add(

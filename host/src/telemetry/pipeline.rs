@@ -54,6 +54,7 @@ struct Inner {
     latency: Histogram,
     published: Counter,
     confirms: Histogram,
+    swap_pauses: Histogram,
     rewound: Counter,
     ran_alone: Counter,
     id_conflicts: Counter,
@@ -139,6 +140,7 @@ impl PipelineMetrics {
             latency: families.latency.get_or_create_owned(&labels),
             published: counter(&families.published),
             confirms: families.confirms.get_or_create_owned(&labels),
+            swap_pauses: families.swap_pauses.get_or_create_owned(&labels),
             rewound: counter(&families.rewound),
             ran_alone: counter(&families.ran_alone),
             id_conflicts: counter(&families.id_conflicts),
@@ -226,6 +228,11 @@ impl PipelineMetrics {
     pub fn published(&self, messages: usize, elapsed: Duration) {
         self.0.published.inc_by(messages as u64);
         self.0.confirms.observe(elapsed);
+    }
+
+    /// A lane began nothing new so long, so that another version of a plugin could take over.
+    pub fn swap_paused(&self, elapsed: Duration) {
+        self.0.swap_pauses.observe(elapsed);
     }
 
     /// A publish wasn't accepted. Reasons are a small closed set.

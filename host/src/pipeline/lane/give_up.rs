@@ -23,8 +23,7 @@ impl Lane {
             let is_safe = own.iter().all(|(_, fate)| matches!(fate, Fate::Safe | Fate::Untold));
             if is_safe { safe.push(entry) } else { undone.push(entry) }
         }
-        let stateful = self.shape.stages.iter().any(|stage| stage.stateful);
-        if stateful {
+        if self.stateful {
             // State is of all of a key's messages together: none of them counts without the others.
             let keys: HashSet<Arc<str>> =
                 undone.iter().filter_map(|entry: &Entry| entry.job.key.clone()).collect();

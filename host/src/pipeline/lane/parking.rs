@@ -112,7 +112,7 @@ impl Lane {
         }
         for (key, _) in waiting.into_iter().filter(|(_, count)| *count > 1) {
             changes.forget(&key);
-            if self.shape.stages.iter().any(|stage| stage.stateful) {
+            if self.stateful {
                 self.store.rewind(&key, self.shape.stages.len(), self.shape.index);
             }
             self.parking.single.insert(key);

@@ -18,7 +18,7 @@ use crate::pipeline::headers::History;
 use crate::pipeline::identity::Identity;
 use crate::pipeline::journal::Journal;
 use crate::pipeline::judge::{Policy, Terminal};
-use crate::pipeline::stages::Stage;
+use crate::pipeline::stages::{Stage, Version};
 use crate::plugin::{Batch, CallError, Decisions, StateChange};
 use crate::telemetry::Telemetry;
 use crate::verdict::{Decision, Emission, FailureClass, Verdict};
@@ -33,6 +33,18 @@ pub(super) struct Counter {
 }
 
 impl Call for Counter {
+    fn version(&self, _: usize) -> Version<'_> {
+        Version { digest: "d", stateful: true, ..Version::default() }
+    }
+
+    fn migrate(&mut self, _: usize, _: u32, state: &[u8]) -> Result<Bytes, CallError> {
+        Ok(Bytes::copy_from_slice(state))
+    }
+
+    fn shadow(&mut self, _: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
+        Ok(Decisions::unchanged(batch))
+    }
+
     fn call(&mut self, _: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
         self.handed.extend(batch.states.iter().map(|slot| slot.generation));
         let count = |bytes: &[u8]| std::str::from_utf8(bytes).unwrap().parse::<u64>().unwrap();
@@ -107,13 +119,7 @@ impl Bench {
         let shape = Shape {
             index: 0,
             name: "p".to_owned(),
-            stages: vec![Stage {
-                plugin: "counter".to_owned(),
-                digest: "d".to_owned(),
-                when: None,
-                stateful: true,
-                first_generation: 0,
-            }],
+            stages: vec![Stage { plugin: "counter".to_owned(), when: None, first_generation: 0 }],
             plugins: Vec::new(),
             observers: Arc::new([]),
             policy: Policy { retry, terminal: Terminal::Nack },
@@ -278,6 +284,37 @@ async fn an_output_that_can_never_be_published_rewinds_its_key_through_all_that_
     let acked: Vec<_> = [tags[0], tags[2], later, waiting].map(|t| (t, Settlement::Ack)).into();
     assert_eq!(bench.settled(), acked);
     assert_eq!(bench.held(), 0);
+}
+
+#[tokio::test]
+async fn another_version_waits_until_nothing_that_ran_is_unsettled_or_half_told() {
+    let mut bench = Bench::new();
+    for text in ["told", "lost"] {
+        bench.arrives(1, "a", text);
+    }
+    bench.work();
+    for text in ["a", "b"] {
+        bench.arrives(1, text, "new");
+    }
+    assert!(!bench.lane.rests());
+    bench.lane.wind_down();
+    assert!(!bench.lane.work(&mut bench.counter, usize::MAX, 0), "nothing new begins");
+
+    let items = bench.handed();
+    bench.answers(items, |body| if body == "lost=2" { impossible() } else { Fate::Safe });
+    let report = bench.handed();
+    bench.answers(report, |_| Fate::Safe);
+    assert!(!bench.lane.rests(), "an output of the version that ran is out");
+    bench.counter.ran.clear();
+    bench.work();
+    assert_eq!(bench.counter.ran, ["told", "new"], "its key alone goes on in that version");
+    assert!(!bench.lane.rests());
+    let again = bench.handed();
+    bench.answers(again, |_| Fate::Safe);
+    assert!(bench.lane.rests());
+    bench.lane.go_on();
+    bench.work();
+    assert_eq!(bench.counter.ran, ["told", "new", "new"]);
 }
 
 #[tokio::test]

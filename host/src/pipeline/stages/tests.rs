@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::fixture::job;
 use super::*;
 use crate::message::Properties;
+use crate::plugin::StateChange;
 use crate::verdict::Replacement;
 
 /// A plugin of two stages that is told by a message's body what to do: `+N` adds N to the key's count
@@ -18,6 +19,18 @@ struct Script {
 }
 
 impl Call for Script {
+    fn version(&self, _: usize) -> Version<'_> {
+        Version { digest: "d", stateful: true, ..Version::default() }
+    }
+
+    fn migrate(&mut self, _: usize, _: u32, state: &[u8]) -> Result<Bytes, CallError> {
+        Ok(Bytes::copy_from_slice(state))
+    }
+
+    fn shadow(&mut self, _: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
+        Ok(Decisions::unchanged(batch))
+    }
+
     fn call(&mut self, stage: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
         let texts: Vec<String> =
             batch.messages.iter().map(|m| String::from_utf8(m.body.to_vec()).unwrap()).collect();
@@ -72,13 +85,7 @@ impl Call for Script {
 }
 
 fn stage(when: Option<When>) -> Stage {
-    Stage {
-        plugin: "p".to_owned(),
-        digest: "d".to_owned(),
-        when,
-        stateful: true,
-        first_generation: 0,
-    }
+    Stage { plugin: "p".to_owned(), when, first_generation: 0 }
 }
 
 fn run_on(stages: &[Stage], jobs: &[Job]) -> (Run, Script) {

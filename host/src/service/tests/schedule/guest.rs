@@ -12,7 +12,7 @@ use crate::limits::SHORT_STRING_BYTES;
 use crate::message::Properties;
 use crate::pipeline::lane::Lane;
 use crate::pipeline::shard::Guests;
-use crate::pipeline::stages::Call;
+use crate::pipeline::stages::{Call, Version};
 use crate::plugin::{Batch, CallError, Decisions, Input, StateChange};
 use crate::verdict::{Decision, Emission, FailureClass, Replacement, Verdict};
 
@@ -70,6 +70,18 @@ impl Guests for Guest {
 }
 
 impl Call for Guest {
+    fn version(&self, _: usize) -> Version<'_> {
+        Version { digest: "d", stateful: true, ..Version::default() }
+    }
+
+    fn migrate(&mut self, _: usize, _: u32, state: &[u8]) -> Result<Bytes, CallError> {
+        Ok(Bytes::copy_from_slice(state))
+    }
+
+    fn shadow(&mut self, _: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
+        Ok(Decisions::unchanged(batch))
+    }
+
     fn call(&mut self, stage: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
         let mut keys: Vec<&str> = vec![""; batch.states.len()];
         for message in batch.messages {
