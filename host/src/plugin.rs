@@ -109,6 +109,7 @@ impl Decisions {
         Self {
             messages: batch.messages.iter().map(|_| next()).collect(),
             states: batch.states.iter().map(|_| StateChange::Unchanged).collect(),
+            timers: Vec::new(),
         }
     }
 }

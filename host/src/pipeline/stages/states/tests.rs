@@ -44,7 +44,7 @@ fn counted(schema: u32, batch: &Batch<'_>) -> Decisions {
     let states = counts.iter().zip(before).map(|(now, before)| {
         if *now == before { StateChange::Unchanged } else { StateChange::Set(write(schema, *now)) }
     });
-    Decisions { messages, states: states.collect() }
+    Decisions { messages, states: states.collect(), timers: Vec::new() }
 }
 
 fn failed(text: &str) -> CallError {
