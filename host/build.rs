@@ -1,6 +1,9 @@
 //! Builds the plugins in `plugins/` to WebAssembly and writes the table by which this binary
-//! carries them.
+//! carries them, and the SDK that it carries for authors.
 #![allow(clippy::expect_used, clippy::panic, reason = "a build script reports by panicking")]
+
+#[path = "build/sdk.rs"]
+mod sdk;
 
 use std::env;
 use std::fmt::Write as _;
@@ -30,6 +33,7 @@ fn main() {
         println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
     }
     println!("cargo::rerun-if-changed=build.rs");
+    sdk::write(workspace, Path::new(&variable("OUT_DIR")));
 
     let names = plugins(&workspace.join("plugins"));
     ensure_target(workspace);

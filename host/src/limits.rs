@@ -82,6 +82,11 @@ pub const HEARTBEAT: Duration = Duration::from_secs(20);
 /// Longest AMQP heartbeat: the protocol counts seconds in 16 bits.
 pub const HEARTBEAT_MAX: Duration = Duration::from_secs(65_535);
 
+/// Bytes of a file with a plugin's test case.
+pub const CASE_FILE_BYTES: u64 = 16 * MIB as u64;
+/// The time of a case's first call, unless it says another: 2026-01-01, microseconds since 1970.
+pub const CASE_NOW_US: u64 = 1_767_225_600_000_000;
+
 /// Bytes of a config file.
 pub const CONFIG_FILE_BYTES: u64 = 4 * MIB as u64;
 /// Longest TTL, expiry or delay that a config may name: RabbitMQ counts milliseconds in 32 bits.

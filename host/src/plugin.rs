@@ -9,6 +9,7 @@ mod cache;
 pub mod capsule;
 pub mod compile;
 mod engine;
+mod examine;
 mod failure;
 pub mod file;
 mod instance;
@@ -28,6 +29,7 @@ use crate::message::{Properties, blob};
 use crate::verdict::{Decision, FailureClass, Replacement, Verdict};
 
 pub use engine::{Engine, EngineError, EngineOptions};
+pub use examine::{Examined, Sections, sections};
 pub use instance::Instance;
 pub use load::Plugin;
 

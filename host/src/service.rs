@@ -26,13 +26,11 @@ use crate::admin::{self, Command, Following, Watch};
 use crate::alert::Alerts;
 use crate::broker::{self, Broker};
 use crate::config::Config;
-use crate::limits::{LIVE_PING, LIVE_SILENCE, TAP_RATE_MAX};
+use crate::limits::{LIVE_PING, LIVE_SILENCE};
 pub use crate::pipeline::load_plugins;
-use crate::pipeline::observe::Observer;
 use crate::pipeline::slot::PluginSlot;
 use crate::pipeline::{Pipelines, Readiness, Setup, State, Want, load_all_plugins};
 use crate::plugin::{Engine, EngineOptions};
-use crate::recorder::{Ear, Recorder, TapSettings};
 use crate::telemetry::Telemetry;
 use crate::topology;
 
@@ -59,7 +57,6 @@ struct Inner {
     supervised: BTreeMap<String, watch::Receiver<supervisor::State>>,
     plugins: BTreeMap<String, Arc<PluginSlot>>,
     pipelines: Pipelines,
-    recorder: Arc<Recorder>,
     started: Instant,
     /// Signs of life that all shards gave.
     pongs: AtomicU64,
@@ -112,14 +109,13 @@ impl Service {
             readiness.insert(name.clone(), ready);
             tasks.push(until(stopping.clone(), supervisor.run()));
         }
-        let recorder = Recorder::start(&config.service.state_dir, &config.pipelines, &telemetry)?;
         let pipelines = Pipelines::start(&Setup {
             config: &config,
             brokers: &brokers,
             readiness: &readiness,
             plans: &plans,
             plugins: &plugins,
-            observers: Arc::new([Arc::clone(&recorder) as Arc<dyn Observer>]),
+            observers: Arc::new([]),
             telemetry: &telemetry,
         })
         .await?;
@@ -132,7 +128,6 @@ impl Service {
             supervised,
             plugins,
             pipelines,
-            recorder,
             started: Instant::now(),
             pongs: AtomicU64::new(0),
             last_pong_ms: AtomicU64::new(0),
@@ -204,10 +199,6 @@ impl Service {
         }
         for broker in self.inner.brokers.values() {
             broker.close().await;
-        }
-        let recorder = Arc::clone(&self.inner.recorder);
-        if let Err(error) = tokio::task::spawn_blocking(move || recorder.flush()).await {
-            tracing::error!(%error, "the recorder couldn't finish");
         }
         Stopped { forced: !finished }
     }
@@ -385,15 +376,6 @@ impl admin::Host for Inner {
 
     fn follow(&self, watch: Watch) -> Result<Following, String> {
         let Watch::Tap(tap) = watch;
-        let (lines, following) = Following::new(format!("pipeline '{}'", tap.pipeline));
-        let settings = TapSettings {
-            bodies: tap.bodies,
-            sample: f64::from(tap.sample_ppm) / 1e6,
-            rate: tap.rate.min(TAP_RATE_MAX),
-            record: tap.record,
-        };
-        let ear = Ear { lines: lines.sender, lost: lines.lost };
-        self.recorder.tap(&tap.pipeline, settings, ear)?;
-        Ok(following)
+        Err(format!("pipeline '{}' can't be looked at yet", tap.pipeline))
     }
 }

@@ -48,6 +48,15 @@ impl DecodeError {
     }
 }
 
+/// Decodes state that the SDK encoded, which is MessagePack: for
+/// [`Plugin::migrate`](crate::Plugin::migrate), whose old state is of a type that a plugin had before.
+///
+/// # Errors
+/// Why it isn't a `T`.
+pub fn old_state<T: serde::de::DeserializeOwned>(state: &[u8]) -> Result<T, String> {
+    rmp_serde::from_slice(state).map_err(|error| error.to_string())
+}
+
 enum Format {
     Json,
     MessagePack,

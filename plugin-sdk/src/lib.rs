@@ -24,8 +24,7 @@
 //! sluicegate_sdk::export!(Hello);
 //! ```
 //!
-//! Its crate is a `cdylib`, built by `sluicegate plugin build` (or `cargo build --release --target
-//! wasm32-wasip2`).
+//! `sluicegate plugin new NAME` makes a crate around it, `sluicegate plugin build` a component of that.
 //!
 //! | want | see |
 //! |---|---|
@@ -40,6 +39,8 @@
 //! | reference data of a key | [`Message::row`] |
 //! | a hash map in state or elsewhere | [`Map`] |
 //! | test it with plain `cargo test` | [`testing`] |
+//!
+//! [`learn`] goes through all of it, one example each.
 //!
 //! The guide for authors is `docs/plugins.md`; the crates in `plugins/` are examples.
 
@@ -57,6 +58,9 @@ mod timer;
 mod value;
 mod verdict;
 
+#[cfg(any(doc, doctest))]
+pub mod learn;
+
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod abi;
@@ -68,7 +72,7 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 
 pub use context::{Context, Level};
 pub use death::Death;
-pub use decode::{DecodeError, EncodeError};
+pub use decode::{DecodeError, EncodeError, old_state};
 pub use emission::Emission;
 pub use message::Message;
 pub use plugin::{ConfigError, Plugin};

@@ -208,7 +208,7 @@ fn every_command_named_in_the_text_exists() {
                 ["cargo", "install", "--path", folder] => {
                     root().join(folder).join("Cargo.toml").is_file()
                 }
-                ["cargo", verb, ..] => ["build", "new", "run", "test"].contains(verb),
+                ["cargo", verb, ..] => ["build", "doc", "new", "run", "test"].contains(verb),
                 _ => true,
             };
             if !exists {

@@ -12,6 +12,7 @@
 
 mod admin;
 mod amqp;
+mod authors;
 mod chaos;
 mod config;
 mod contract;

@@ -41,7 +41,8 @@ pub fn duration(text: &str) -> Option<Duration> {
 }
 
 /// A number of bytes.
-pub(super) fn size(text: &str) -> Option<u64> {
+#[must_use]
+pub fn size(text: &str) -> Option<u64> {
     let (number, unit) = number(text.trim())?;
     let unit = unit.trim_start();
     let (_, bytes) = SIZE_UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?;

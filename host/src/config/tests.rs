@@ -118,11 +118,11 @@ fn durations_and_sizes_are_read_as_people_write_them() {
     {
         assert_eq!(millis(wrong), None, "{wrong}");
     }
-    assert_eq!(scalar::size("64MiB"), Some(64 << 20));
-    assert_eq!(scalar::size("64 mib"), Some(64 << 20));
-    assert_eq!(scalar::size("1GB"), Some(1_000_000_000));
+    assert_eq!(size("64MiB"), Some(64 << 20));
+    assert_eq!(size("64 mib"), Some(64 << 20));
+    assert_eq!(size("1GB"), Some(1_000_000_000));
     for wrong in ["", "5", "5TB", "GB", "-1B", "99999999999999999999GB"] {
-        assert_eq!(scalar::size(wrong), None, "{wrong}");
+        assert_eq!(size(wrong), None, "{wrong}");
     }
     for text in ["50ms", "90s", "10m", "1h", "7d"] {
         assert_eq!(scalar::show_duration(duration(text).unwrap()), text);

@@ -9,8 +9,6 @@
 mod progress;
 mod states;
 
-pub use self::progress::stage_seed;
-
 use std::collections::HashSet;
 use std::sync::Arc;
 

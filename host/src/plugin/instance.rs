@@ -35,6 +35,12 @@ impl Instance {
         &self.plugin
     }
 
+    /// Linear memory that it holds, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.store.data().memory.used
+    }
+
     /// Whether a call failed: further ones are refused.
     #[must_use]
     pub fn spent(&self) -> bool {
@@ -134,6 +140,13 @@ pub(super) fn probe(plugin: &Plugin) -> Result<Description, CallError> {
 pub(super) fn describe(plugin: &Plugin) -> Result<Description, CallError> {
     let (mut store, guest) = open(plugin)?;
     setup(plugin, &mut store, "describe", |store| guest.describe(store))
+}
+
+/// Describes on an instance that is thrown away, and says how much memory that one held.
+pub(super) fn weigh(plugin: &Plugin) -> Result<(Description, usize), CallError> {
+    let (mut store, guest) = open(plugin)?;
+    let description = setup(plugin, &mut store, "describe", |store| guest.describe(store))?;
+    Ok((description, store.data().memory.used))
 }
 
 fn open(plugin: &Plugin) -> Result<(Store<Sandbox>, v0_1::Guest), CallError> {

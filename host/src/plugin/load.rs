@@ -64,7 +64,7 @@ impl Engine {
         Ok((plugin.digest, description))
     }
 
-    fn compile(
+    pub(super) fn compile(
         &self,
         name: &str,
         wasm: &[u8],

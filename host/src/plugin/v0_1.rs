@@ -8,7 +8,7 @@ mod wire;
 
 use std::collections::HashMap;
 
-use wasmtime::component::{InstancePre, Linker};
+use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
 use super::sandbox::{Sandbox, Source};
@@ -75,6 +75,10 @@ impl Pre {
 
     pub(super) fn engine(&self) -> &Engine {
         self.0.engine()
+    }
+
+    pub(super) fn component(&self) -> &Component {
+        self.0.instance_pre().component()
     }
 
     pub(super) fn instantiate(&self, store: &mut Store<Sandbox>) -> wasmtime::Result<Guest> {

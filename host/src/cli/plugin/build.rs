@@ -7,12 +7,14 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 
+use crate::authoring::sdk;
 use crate::plugin::{Description, Engine, EngineOptions};
 
 const TARGET: &str = "wasm32-wasip2";
 
-/// Small components that keep the names a trap's backtrace shows; a crate's own profile loses to it.
-const PROFILE: [(&str, &str); 3] = [
+/// For a crate without a `[profile.plugin]`: small components that keep the names a trap's backtrace
+/// shows.
+const RELEASE: [(&str, &str); 3] = [
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1"),
     ("CARGO_PROFILE_RELEASE_LTO", "true"),
     ("CARGO_PROFILE_RELEASE_STRIP", "debuginfo"),
@@ -24,6 +26,9 @@ pub(super) struct Args {
     /// The plugin's folder, where its Cargo.toml is
     #[arg(default_value = ".", value_name = "FOLDER")]
     folder: PathBuf,
+    /// Use only what cargo has fetched before
+    #[arg(long)]
+    offline: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -38,19 +43,7 @@ struct Built {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let manifest = args.folder.join("Cargo.toml");
-    ensure!(
-        manifest.is_file(),
-        "there is no {}: name the folder of a plugin's crate",
-        manifest.display()
-    );
-    ensure_target(&args.folder)?;
-    let files = build(&args.folder)?;
-    ensure!(
-        !files.is_empty(),
-        "{} built no component: it needs `crate-type = [\"cdylib\"]` under `[lib]`",
-        manifest.display()
-    );
+    let files = components_of(&args.folder, args.offline)?;
     let engine = Engine::new(EngineOptions::default())?;
     let mut out = std::io::stdout().lock();
     for file in files {
@@ -62,6 +55,43 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the crate in a folder; answers its components.
+pub(super) fn components_of(folder: &Path, offline: bool) -> anyhow::Result<Vec<PathBuf>> {
+    let manifest = folder.join("Cargo.toml");
+    ensure!(
+        manifest.is_file(),
+        "there is no {}: name the folder of a plugin's crate, or make one with `sluicegate plugin \
+         new NAME`",
+        manifest.display()
+    );
+    if let Some(other) = sdk::other(&folder.join("sdk")) {
+        eprintln!(
+            "note: sdk/ is another one ({other}) than this sluicegate carries; `sluicegate plugin \
+             sdk` in that folder brings it up to date"
+        );
+    }
+    ensure_target(folder)?;
+    let files = build(folder, offline)?;
+    ensure!(
+        !files.is_empty(),
+        "{} built no component: it needs `crate-type = [\"cdylib\"]` under `[lib]`",
+        manifest.display()
+    );
+    Ok(files)
+}
+
+/// The one component of a crate's folder.
+pub(super) fn component_of(folder: &Path, offline: bool) -> anyhow::Result<PathBuf> {
+    only(folder, components_of(folder, offline)?)
+}
+
+fn only(folder: &Path, mut files: Vec<PathBuf>) -> anyhow::Result<PathBuf> {
+    match (files.pop(), files.len()) {
+        (Some(file), 0) => Ok(file),
+        _ => bail!("{} has several plugins; name one's folder", folder.display()),
+    }
 }
 
 /// Adds the target where rustup can; a toolchain without rustup may have it all the same.
@@ -85,11 +115,18 @@ fn has_target(folder: &Path) -> anyhow::Result<bool> {
 }
 
 /// Runs cargo and answers the components that it made.
-fn build(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+fn build(folder: &Path, offline: bool) -> anyhow::Result<Vec<PathBuf>> {
     let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--release", "--target", TARGET]);
-    cargo.arg("--message-format=json-render-diagnostics");
-    cargo.envs(PROFILE).current_dir(folder).stdout(Stdio::piped());
+    cargo.args(["build", "--target", TARGET, "--message-format=json-render-diagnostics"]);
+    if has_profile(folder) {
+        cargo.args(["--profile", "plugin"]);
+    } else {
+        cargo.arg("--release").envs(RELEASE);
+    }
+    if offline {
+        cargo.arg("--offline");
+    }
+    cargo.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = cargo.spawn().context("can't run cargo: install Rust, https://rustup.rs")?;
     let mut files = Vec::new();
     if let Some(messages) = child.stdout.take() {
@@ -98,9 +135,16 @@ fn build(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         }
     }
     if !child.wait()?.success() {
-        bail!("{} didn't build; the compiler's messages are above", folder.display());
+        let offline = if offline { "; without --offline cargo fetches what it misses" } else { "" };
+        bail!("{} didn't build; cargo's messages are above{offline}", folder.display());
     }
     Ok(files)
+}
+
+/// Whether the crate says itself how its component is built.
+fn has_profile(folder: &Path) -> bool {
+    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
+    manifest.lines().any(|line| line.trim() == "[profile.plugin]")
 }
 
 /// The components that one of cargo's messages speaks of: those of libraries, not of build scripts.

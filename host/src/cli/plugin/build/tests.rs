@@ -19,9 +19,12 @@ fn only_components_of_libraries_are_taken_from_cargos_messages() {
 #[test]
 fn a_folder_without_a_crate_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let args = Args { folder: folder.path().to_owned(), json: false };
+    let args = Args { folder: folder.path().to_owned(), offline: false, json: false };
     let error = run(&args).unwrap_err().to_string();
-    assert!(error.starts_with("there is no ") && error.ends_with("of a plugin's crate"), "{error}");
+    assert!(
+        error.starts_with("there is no ") && error.contains("sluicegate plugin new"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,0 +1,375 @@
+//! A test case: calls of a plugin and what is expected of them, as authors write it in TOML or JSON.
+//!
+//! What is left out takes its usual value, so that a case says what it is about and nothing else. The
+//! types are used for both sides: what an author expects, and what a call answered.
+
+pub(super) mod content;
+mod expected;
+mod field;
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub use self::content::Content;
+pub use self::expected::{Changed, Emitted, Expected, Props, Verdict};
+pub use self::field::{field_json, fields_json, table};
+
+use crate::config::{self, PluginLimits};
+use crate::limits;
+use crate::message::Properties;
+
+/// Calls of one plugin, each after the other, with the state that the one before left.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Case {
+    /// What it shows, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
+    /// What an operator would write as the plugin's `config`.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub config: Map<String, Value>,
+    /// What it may use, where that isn't the usual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// State before the first call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub state: Vec<KeyState>,
+    /// The calls.
+    #[serde(rename = "call")]
+    pub calls: Vec<Call>,
+}
+
+/// A plugin's limits, as a config has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// `64MiB`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
+    /// `50ms`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
+    /// Emissions of one message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub emissions: Option<usize>,
+    /// `16MiB`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// `64KiB`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+}
+
+/// One call: a batch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Call {
+    /// The batch's time, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub now: Option<String>,
+    /// Or how long after the call before: `10m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// Timers that are due, at most one of a key; they come before all messages.
+    #[serde(rename = "timer", skip_serializing_if = "Vec::is_empty")]
+    pub timers: Vec<DueTimer>,
+    /// The batch's messages, in order.
+    #[serde(rename = "message", skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<Message>,
+    /// State that is expected after it, of the keys that are named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub state: Vec<KeyState>,
+    /// Timers that are expected to be set after it, or not to be, of those that are named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<SetTimer>,
+}
+
+/// A timer that is due, and what is expected of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DueTimer {
+    /// The name that it was set under.
+    pub name: String,
+    /// Whose it is.
+    pub key: String,
+    /// How late it is: `5m`; usually not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late: Option<String>,
+    /// Its attempt, from 1.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    pub attempt: u32,
+    /// As a message's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<String>,
+    /// As a message's.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub row: Map<String, Value>,
+    /// As a message's.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub headers: Map<String, Value>,
+    /// What is expected; left out, only that the call succeeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expected>,
+}
+
+/// A timer of a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetTimer {
+    /// Whose.
+    pub key: String,
+    /// Its name.
+    pub name: String,
+    /// How long after the call it is due; left out, it isn't set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// A key's state.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyState {
+    /// Whose.
+    pub key: String,
+    /// What it is; left out, the key has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Content>,
+}
+
+/// A message and what is expected of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Message {
+    /// The exchange it was published to.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub exchange: String,
+    /// The routing key it was published with.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub routing_key: String,
+    /// Its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Its attempt, from 1.
+    #[serde(skip_serializing_if = "is_first")]
+    pub attempt: u32,
+    /// What ids derived from it start from, 32 hexadecimal digits; usually its number in the case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<String>,
+    /// Its headers.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub headers: Map<String, Value>,
+    /// Its other properties. A body of JSON or MessagePack has its content type unless one is given
+    /// here; an empty one means none.
+    #[serde(skip_serializing_if = "Props::is_empty")]
+    pub properties: Props,
+    /// Reference data of its key, by table: `row.meters = { rated = "63" }`.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub row: Map<String, Value>,
+    /// Its body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<Content>,
+    /// What is expected; left out, only that the call succeeds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expected>,
+}
+
+/// Why a case can't be read or run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CaseError(pub String);
+
+fn is_first(attempt: &u32) -> bool {
+    *attempt == 1
+}
+
+fn first() -> u32 {
+    1
+}
+
+// === impl Case ===
+
+impl Case {
+    /// Reads a case from a file, TOML or JSON by its name.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub fn read(path: &Path) -> Result<Self, CaseError> {
+        let failed = |text: String| CaseError(format!("{}: {text}", path.display()));
+        let bytes = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?.len();
+        if bytes > limits::CASE_FILE_BYTES {
+            let most = limits::CASE_FILE_BYTES;
+            return Err(failed(format!("it has {bytes} bytes; a case has at most {most}")));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let is_json = path.extension().is_some_and(|end| end == "json");
+        let case = if is_json { Self::from_json(&text) } else { Self::from_toml(&text) };
+        case.map_err(|error| failed(error.0))
+    }
+
+    /// Reads a case.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_toml(text: &str) -> Result<Self, CaseError> {
+        let case: Self =
+            toml::from_str(text).map_err(|error| CaseError(error.to_string().trim_end().into()))?;
+        case.checked()
+    }
+
+    /// Reads a case.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_json(text: &str) -> Result<Self, CaseError> {
+        let case: Self =
+            serde_json::from_str(text).map_err(|error| CaseError(error.to_string()))?;
+        case.checked()
+    }
+
+    /// The case as TOML.
+    ///
+    /// # Errors
+    /// A value that TOML doesn't have: null.
+    pub fn to_toml(&self) -> Result<String, CaseError> {
+        toml::to_string(self).map_err(|error| CaseError(format!("it can't be written: {error}")))
+    }
+
+    fn checked(self) -> Result<Self, CaseError> {
+        if self.calls.is_empty() {
+            return Err(CaseError(
+                "a case has a call at least: write [[call]], then [[call.message]]".to_owned(),
+            ));
+        }
+        Ok(self)
+    }
+
+    /// The config as the plugin gets it.
+    ///
+    /// # Errors
+    /// A value that has no form in MessagePack.
+    pub fn config(&self) -> Result<Vec<u8>, CaseError> {
+        rmp_serde::to_vec_named(&self.config)
+            .map_err(|error| CaseError(format!("config: it can't be handed over: {error}")))
+    }
+
+    /// What the plugin may use.
+    ///
+    /// # Errors
+    /// A size or a time that can't be read.
+    pub fn limits(&self) -> Result<PluginLimits, CaseError> {
+        let mut limits = PluginLimits::default();
+        let Some(said) = &self.limits else { return Ok(limits) };
+        let size = |name: &str, text: &Option<String>, usual: usize| match text {
+            None => Ok(usual),
+            Some(text) => config::size(text)
+                .and_then(|bytes| usize::try_from(bytes).ok())
+                .ok_or_else(|| CaseError(format!("limits.{name}: '{text}' is no size: 64MiB"))),
+        };
+        limits.memory_bytes = size("memory", &said.memory, limits.memory_bytes)?;
+        limits.output_bytes = size("output", &said.output, limits.output_bytes)?;
+        limits.state_bytes = size("state", &said.state, limits.state_bytes)?;
+        limits.emissions = said.emissions.unwrap_or(limits.emissions);
+        if let Some(call) = &said.call {
+            limits.call = time("limits.call", call)?;
+        }
+        Ok(limits)
+    }
+}
+
+// === impl Call ===
+
+impl Call {
+    /// Its time in microseconds, `before` being the call's before.
+    ///
+    /// # Errors
+    /// A time that can't be read.
+    pub fn now_us(&self, before: u64) -> Result<u64, CaseError> {
+        match (&self.now, &self.after) {
+            (Some(_), Some(_)) => {
+                Err(CaseError("`now` or `after`: a call has one time".to_owned()))
+            }
+            (None, None) => Ok(before),
+            (None, Some(after)) => {
+                let after = u64::try_from(time("after", after)?.as_micros()).unwrap_or(u64::MAX);
+                Ok(before.saturating_add(after))
+            }
+            (Some(now), None) => now
+                .parse::<Timestamp>()
+                .ok()
+                .and_then(|now| u64::try_from(now.as_microsecond()).ok())
+                .ok_or_else(|| {
+                    CaseError(format!("now: '{now}' is no time since 1970: 2026-01-01T00:00:00Z"))
+                }),
+        }
+    }
+}
+
+/// A time span as people write it.
+pub(super) fn time(what: &str, text: &str) -> Result<Duration, CaseError> {
+    config::duration(text)
+        .ok_or_else(|| CaseError(format!("{what}: '{text}' is no time: 50ms, 10m, 1h30m")))
+}
+
+// === impl Message ===
+
+impl Default for Message {
+    fn default() -> Self {
+        Self {
+            exchange: String::new(),
+            routing_key: String::new(),
+            key: None,
+            attempt: 1,
+            seed: None,
+            headers: Map::new(),
+            properties: Props::default(),
+            row: Map::new(),
+            body: None,
+            expect: None,
+        }
+    }
+}
+
+impl Message {
+    /// Its properties, as a broker carries them.
+    ///
+    /// # Errors
+    /// A header that AMQP can't have.
+    pub fn properties(&self) -> Result<Properties, CaseError> {
+        let from = self.properties.clone();
+        let implied = self.body.as_ref().and_then(Content::content_type);
+        let content_type = from.content_type.or_else(|| implied.map(str::to_owned));
+        Ok(Properties {
+            content_type: content_type.filter(|text| !text.is_empty()),
+            content_encoding: from.content_encoding,
+            headers: table(&self.headers)?,
+            delivery_mode: from.delivery_mode,
+            priority: from.priority,
+            correlation_id: from.correlation_id,
+            reply_to: from.reply_to,
+            expiration: from.expiration,
+            message_id: from.message_id,
+            timestamp: from.timestamp,
+            kind: from.kind,
+            user_id: from.user_id,
+            app_id: from.app_id,
+            cluster_id: from.cluster_id,
+        })
+    }
+}
+
+/// What derived ids start from; unless it is said, the input's number in the case.
+///
+/// # Errors
+/// A seed that isn't 32 hexadecimal digits.
+pub fn seed(said: Option<&str>, number: u64) -> Result<[u8; 16], CaseError> {
+    let Some(text) = said else { return Ok(u128::from(number).to_le_bytes()) };
+    let bad = || CaseError(format!("seed: '{text}' isn't 32 hexadecimal digits"));
+    content::hex(text).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(bad)
+}
+
+#[cfg(test)]
+mod tests;

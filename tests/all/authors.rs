@@ -1,0 +1,191 @@
+//! A new author's way, typed: what the guide says, in a folder that knows nothing of this repository.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use tempfile::TempDir;
+
+use crate::service::process::until;
+use crate::tidy::source::root;
+
+/// The host's own binary, built by cargo with these tests.
+const BINARY: &str = env!("CARGO_BIN_EXE_sluicegate-under-test");
+
+/// An author's folder, and what is typed there.
+struct Desk {
+    folder: TempDir,
+    within: PathBuf,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let within = folder.path().to_owned();
+        Self { folder, within }
+    }
+
+    /// A command line, which may be `cd`.
+    fn command(&self, words: &[&str]) -> Command {
+        let program = if words[0] == "sluicegate" { BINARY } else { words[0] };
+        let mut command = Command::new(program);
+        command
+            .args(&words[1..])
+            .current_dir(&self.within)
+            .env("NO_COLOR", "1")
+            // The host's build has compiled there what every plugin needs; authors wait for it once.
+            .env("CARGO_TARGET_DIR", target())
+            // What a new plugin depends on was fetched for the host's own plugins.
+            .env("CARGO_NET_OFFLINE", "true")
+            .stdin(Stdio::null());
+        // The tests' own package is none of its business.
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST") {
+                command.env_remove(&*name);
+            }
+        }
+        command
+    }
+
+    fn run(&self, line: &str) -> Output {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        self.command(&words).output().unwrap()
+    }
+
+    /// What was said by a command that succeeds.
+    fn good(&self, line: &str) -> String {
+        let output = self.run(line);
+        assert!(output.status.success(), "{line}: {}", said(&output));
+        said(&output)
+    }
+
+    fn edit(&self, file: &str, from: &str, to: &str) {
+        let path = self.within.join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(path, text.replacen(from, to, 1)).unwrap();
+    }
+}
+
+fn said(output: &Output) -> String {
+    let [out, errors] = [&output.stdout, &output.stderr].map(|s| String::from_utf8_lossy(s));
+    format!("{out}{errors}")
+}
+
+/// Where the host's build script builds plugins.
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("plugins")
+}
+
+/// The lines of the guide's blocks of that language.
+fn guide(language: &str) -> Vec<String> {
+    let page = fs::read_to_string(root().join("docs/plugins.md")).unwrap();
+    let blocks = page.split("\n```").skip(1).step_by(2);
+    let blocks = blocks.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n'));
+    blocks.flat_map(str::lines).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_command_of_the_guide_does_what_it_says() {
+    let mut desk = Desk::new();
+    let lines = guide("sh");
+    assert!(lines.len() > 5, "{lines:?}");
+    for line in lines {
+        match line.strip_prefix("cd ") {
+            Some(folder) => desk.within = desk.within.join(folder),
+            // The component lies where this test has everything built.
+            None => {
+                drop(desk.good(
+                    &line.replace("target/wasm32", &format!("{}/wasm32", target().display())),
+                ))
+            }
+        }
+    }
+    let read = |file: &str| fs::read_to_string(desk.within.join(file)).unwrap();
+    let shown = guide("rust").join("\n");
+    assert!(read("src/lib.rs").starts_with(&shown), "the guide shows another src/lib.rs");
+    assert_eq!(guide("toml-case").join("\n"), read("cases/first.toml").trim_end());
+
+    desk.edit("src/lib.rs", "seen.hot == self.readings", "seen.hot > self.readings");
+    let failed = desk.run("sluicegate plugin test");
+    assert_eq!(failed.status.code(), Some(1));
+    let shown = guide("text").join("\n");
+    assert!(said(&failed).contains(shown.trim()), "{}\nis not\n{shown}", said(&failed));
+    desk.good("sluicegate plugin test --update");
+    desk.good("sluicegate plugin test");
+    assert!(!read("cases/first.toml").contains("hot.s-1"), "{}", read("cases/first.toml"));
+}
+
+#[test]
+fn every_template_passes_its_own_tests() {
+    for template in ["stateless", "timer"] {
+        let mut desk = Desk::new();
+        desk.good(&format!("sluicegate plugin new a-{template} --template {template}"));
+        desk.within = desk.folder.path().join(format!("a-{template}"));
+        let told = desk.good("sluicegate plugin test --offline");
+        assert!(told.contains("1 of 1 cases pass"), "{told}");
+        desk.good("cargo test --offline");
+        let again = desk.run(&format!("sluicegate plugin new a-{template} --dir ."));
+        assert!(said(&again).contains("there is something already"), "{}", said(&again));
+    }
+}
+
+/// `plugin dev`, and what it has said; ended when dropped.
+struct Dev {
+    child: Child,
+    told: Arc<Mutex<String>>,
+}
+
+impl Dev {
+    fn start(desk: &Desk, line: &str) -> Self {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let mut command = desk.command(&words);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let told = Arc::new(Mutex::new(String::new()));
+        let (out, to) = (child.stdout.take().unwrap(), Arc::clone(&told));
+        thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                to.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
+        Self { child, told }
+    }
+
+    /// Waits until it says that, and forgets all that it said until then.
+    fn says(&self, part: &str) -> String {
+        until(part, || self.told.lock().unwrap().contains(part));
+        std::mem::take(&mut *self.told.lock().unwrap())
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+#[test]
+fn dev_follows_edits_through_compile_errors() {
+    let mut desk = Desk::new();
+    desk.good("sluicegate plugin new an-edit");
+    desk.within = desk.folder.path().join("an-edit");
+    let dev = Dev::start(&desk, "sluicegate plugin dev --offline");
+    let told = dev.says("waiting for a change");
+    assert!(told.contains("→ alerts (hot.s-1)") && told.contains("1 of 1 cases pass"), "{told}");
+    desk.edit("src/lib.rs", "seen.hot == self.readings", "seen.hot === self.readings");
+    assert!(dev.says("waiting for a change").contains("not built"));
+    desk.edit("src/lib.rs", "seen.hot === self.readings", "seen.hot > self.readings");
+    let told = dev.says("waiting for a change");
+    assert!(told.contains("0 of 1 cases pass"), "{told}");
+    desk.edit(
+        "cases/first.toml",
+        "emit = [{ output = \"alerts\", routing_key = \"hot.s-1\" }]",
+        "emit = []",
+    );
+    assert!(dev.says("waiting for a change").contains("1 of 1 cases pass"));
+}
