@@ -12,6 +12,7 @@ mod figures;
 pub mod plugin;
 pub mod publish;
 pub mod run;
+pub mod tap;
 pub mod topology;
 
 use std::path::PathBuf;
@@ -59,6 +60,8 @@ enum Verb {
     Dlq(dlq::Args),
     /// Work on plugins
     Plugin(plugin::Args),
+    /// Watch messages and decisions of a running host's pipeline
+    Tap(tap::Args),
     /// Say how a running host is doing
     Status(control::StatusArgs),
     /// Stop consuming on a running host, finish what is in hand, exit
@@ -104,6 +107,7 @@ pub async fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Publish(args) => publish::run(args).await,
         Verb::Dlq(args) => dlq::run(args).await,
         Verb::Plugin(args) => plugin::run(args).await,
+        Verb::Tap(args) => tap::run(args).await,
         Verb::Status(args) => control::status(args).await,
         Verb::Drain(args) => control::drain(args).await,
         Verb::Pause(args) => control::pause(args).await,

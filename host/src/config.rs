@@ -18,6 +18,7 @@ mod place;
 mod plugin;
 mod problem;
 mod queue;
+mod record;
 mod redact;
 mod scalar;
 mod section;
@@ -37,8 +38,8 @@ pub use problem::{Problem, Severity, Warning, render_all};
 pub use scalar::{duration, size};
 pub use told::{About, Notify, NotifyExchange, Secret, Webhook, WebhookFormat};
 pub use work::{
-    BatchLimits, IdSource, IdWindow, KeySource, OnBroken, Output, Pipeline, Plugin, PluginBreaker,
-    PluginLimits, PluginSource, Retry, RetryOrder, Stage, Unroutable, When,
+    BatchLimits, Bodies, IdSource, IdWindow, KeySource, OnBroken, Output, Pipeline, Plugin,
+    PluginBreaker, PluginLimits, PluginSource, Record, Retry, RetryOrder, Stage, Unroutable, When,
 };
 
 use std::collections::BTreeMap;

@@ -16,7 +16,7 @@
 //! | [`broker`], [`plugin`], [`builtin`] | RabbitMQ and the embedded broker behind one trait; components compiled, sandboxed, called; those that this binary carries |
 //! | [`topology`], [`authoring`] | what a config needs on its brokers; test cases of plugins, the SDK that this binary carries |
 //! | [`pipeline`] | a queue's life: intake, shard, judge, publish, settle |
-//! | [`alert`], [`deadletter`], [`reload`] | who is told of failures and conditions; dead letters explained, replayed, exported, archived; files followed, plugins swapped |
+//! | [`alert`], [`deadletter`], [`recorder`], [`reload`] | who is told of failures and conditions; dead letters explained, replayed, exported, archived; calls kept as capsules, a live look at them; files followed, plugins swapped |
 //! | [`admin`] | HTTP, metrics, control socket |
 //! | [`service`] | the only wiring |
 //! | [`publish`], [`simulate`] | files to an exchange; a simulated fleet for the demo |
@@ -37,6 +37,7 @@ pub mod notice;
 pub mod pipeline;
 pub mod plugin;
 pub mod publish;
+pub mod recorder;
 pub mod reload;
 pub mod report;
 pub mod route;

@@ -26,11 +26,13 @@ use crate::admin::{self, Command, Following, Watch};
 use crate::alert::Alerts;
 use crate::broker::{self, Broker};
 use crate::config::Config;
-use crate::limits::{LIVE_PING, LIVE_SILENCE};
+use crate::limits::{LIVE_PING, LIVE_SILENCE, TAP_RATE_MAX};
 pub use crate::pipeline::load_plugins;
+use crate::pipeline::observe::Observer;
 use crate::pipeline::slot::PluginSlot;
 use crate::pipeline::{Pipelines, Readiness, Setup, State, Want, load_all_plugins};
 use crate::plugin::{Engine, EngineOptions};
+use crate::recorder::{Ear, Recorder, TapSettings};
 use crate::telemetry::Telemetry;
 use crate::topology;
 
@@ -57,6 +59,7 @@ struct Inner {
     supervised: BTreeMap<String, watch::Receiver<supervisor::State>>,
     plugins: BTreeMap<String, Arc<PluginSlot>>,
     pipelines: Pipelines,
+    recorder: Arc<Recorder>,
     started: Instant,
     /// Signs of life that all shards gave.
     pongs: AtomicU64,
@@ -109,13 +112,14 @@ impl Service {
             readiness.insert(name.clone(), ready);
             tasks.push(until(stopping.clone(), supervisor.run()));
         }
+        let recorder = Recorder::start(&config.service.state_dir, &config.pipelines, &telemetry)?;
         let pipelines = Pipelines::start(&Setup {
             config: &config,
             brokers: &brokers,
             readiness: &readiness,
             plans: &plans,
             plugins: &plugins,
-            observers: Arc::new([]),
+            observers: Arc::new([Arc::clone(&recorder) as Arc<dyn Observer>]),
             telemetry: &telemetry,
         })
         .await?;
@@ -128,6 +132,7 @@ impl Service {
             supervised,
             plugins,
             pipelines,
+            recorder,
             started: Instant::now(),
             pongs: AtomicU64::new(0),
             last_pong_ms: AtomicU64::new(0),
@@ -199,6 +204,10 @@ impl Service {
         }
         for broker in self.inner.brokers.values() {
             broker.close().await;
+        }
+        let recorder = Arc::clone(&self.inner.recorder);
+        if let Err(error) = tokio::task::spawn_blocking(move || recorder.flush()).await {
+            tracing::error!(%error, "the recorder couldn't finish");
         }
         Stopped { forced: !finished }
     }
@@ -376,6 +385,15 @@ impl admin::Host for Inner {
 
     fn follow(&self, watch: Watch) -> Result<Following, String> {
         let Watch::Tap(tap) = watch;
-        Err(format!("pipeline '{}' can't be looked at yet", tap.pipeline))
+        let (lines, following) = Following::new(format!("pipeline '{}'", tap.pipeline));
+        let settings = TapSettings {
+            bodies: tap.bodies,
+            sample: f64::from(tap.sample_ppm) / 1e6,
+            rate: tap.rate.min(TAP_RATE_MAX),
+            record: tap.record,
+        };
+        let ear = Ear { lines: lines.sender, lost: lines.lost };
+        self.recorder.tap(&tap.pipeline, settings, ear)?;
+        Ok(following)
     }
 }

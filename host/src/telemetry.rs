@@ -17,6 +17,7 @@ mod notices;
 mod notify;
 mod pipeline;
 mod process;
+mod recorder;
 mod snapshot;
 mod throttle;
 
@@ -35,6 +36,7 @@ pub use self::dead_letters::DeadLetterMetrics;
 pub use self::failures::Failed;
 pub use self::notify::NotifyMetrics;
 pub use self::pipeline::{Outcome, PipelineMetrics};
+pub use self::recorder::RecorderMetrics;
 pub use self::snapshot::{PipelineSnapshot, PluginSnapshot};
 
 use self::families::Families;
@@ -97,6 +99,12 @@ impl Telemetry {
     #[must_use]
     pub fn notify(&self, rule: &str, receiver: &'static str) -> NotifyMetrics {
         NotifyMetrics::new(rule, receiver, &self.0.families)
+    }
+
+    /// What the recorder does for a pipeline.
+    #[must_use]
+    pub fn recorder(&self, pipeline: &str) -> RecorderMetrics {
+        RecorderMetrics::new(pipeline, &self.0.families)
     }
 
     /// The metrics of a dead-letter queue.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::exchange::short;
+use super::record;
 use super::section::{Item, Section};
 use super::{
     BatchLimits, IdSource, IdWindow, KeySource, Output, Pipeline, Stage, Unroutable, When,
@@ -46,6 +47,7 @@ pub(super) fn read(section: Section<'_>) -> Option<Pipeline> {
         batch: read_batch(section.section("batch")),
         exclusive: section.flag("exclusive", false),
         retry: retry::read(section.section("retry"), prefetch),
+        record: record::read(section.section("record")),
     };
     section.finish();
     name.map(|_| pipeline)

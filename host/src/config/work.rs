@@ -131,6 +131,8 @@ pub struct Pipeline {
     pub exclusive: bool,
     /// What is tried again, how often, after how long.
     pub retry: Retry,
+    /// What is recorded of its calls.
+    pub record: Record,
 }
 
 /// Where a message's key is.
@@ -219,6 +221,34 @@ pub struct BatchLimits {
     pub messages: usize,
     /// Bytes of bodies.
     pub bytes: usize,
+}
+
+/// What is recorded of a pipeline's calls.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Calls that failed, and messages that plugins refused.
+    pub failures: bool,
+    /// The share of messages whose calls are recorded, whatever comes of them.
+    pub sample: f64,
+    /// What is kept of bodies, state and rows.
+    pub bodies: Bodies,
+    /// Capsules kept.
+    pub max_files: usize,
+    /// Bytes of them.
+    pub max_bytes: u64,
+    /// Their age.
+    pub max_age: Duration,
+}
+
+/// What a capsule holds of bodies, state and rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bodies {
+    /// All: it can be replayed to the bit.
+    Keep,
+    /// Their shape without their values.
+    Redact,
+    /// Nothing.
+    None,
 }
 
 /// What is tried again.

@@ -21,3 +21,34 @@ pub const STREAM_LINES: usize = 256;
 pub const STREAM_LINE_BYTES: u64 = 4 * MIB as u64;
 /// A client that takes none for so long is let go.
 pub const STREAM_PATIENCE: Duration = Duration::from_secs(60);
+
+/// The folder of capsules, in the state folder.
+pub const CAPSULE_FOLDER: &str = "capsules";
+/// Bytes of a call that is recorded; a larger one isn't, and is counted.
+pub const CAPSULE_RECORDED_BYTES: usize = 16 * MIB;
+/// Capsules of a pipeline that are kept.
+pub const RECORD_FILES: usize = 500;
+/// Most capsules of a pipeline that a config may ask for: each look goes through all of them.
+pub const RECORD_FILES_MAX: usize = 100_000;
+/// Bytes of a pipeline's capsules.
+pub const RECORD_BYTES: u64 = 64 * MIB as u64;
+/// How long a capsule is kept: consumption is personal data, and a week is what a failure report lives.
+pub const RECORD_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// In such an interval a cause is recorded a bounded number of times; old capsules are looked for as often.
+pub const RECORD_INTERVAL: Duration = Duration::from_secs(60);
+/// Capsules of one cause of failed calls in an interval; of a plugin's own refusals there is one.
+pub const CAPSULES_PER_CAUSE: u32 = 10;
+/// Causes of one pipeline that are told apart in an interval; further ones aren't recorded.
+pub const CAPSULE_CAUSES: usize = 256;
+/// Capsules that wait to be written; more are lost and counted.
+pub const CAPSULES_WAITING: usize = 256;
+/// Bytes of calls that wait to be written.
+pub const CAPSULES_WAITING_BYTES: usize = 64 * MIB;
+/// What a host that stops waits for capsules to be written.
+pub const RECORDER_FLUSH: Duration = Duration::from_secs(5);
+/// Bytes of a body that a tap shows.
+pub const TAP_BODY_BYTES: usize = 4096;
+/// Messages that a tap shows in a second.
+pub const TAP_RATE: u32 = 20;
+/// Most messages that a tap may ask for in a second.
+pub const TAP_RATE_MAX: u32 = 10_000;

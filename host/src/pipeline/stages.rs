@@ -9,6 +9,8 @@
 mod progress;
 mod states;
 
+pub use self::progress::stage_seed;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 

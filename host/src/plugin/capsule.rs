@@ -78,6 +78,8 @@ pub struct Meta {
     pub recorded_at_us: u64,
     /// What it was recorded for.
     pub why: Why,
+    /// Which of the batch's messages it was recorded for, where it was one.
+    pub message: Option<usize>,
     /// What was taken out of it.
     pub redacted: Redacted,
 }
@@ -195,6 +197,20 @@ impl Meta {
             limits: plugin.limits().clone(),
             config: Bytes::copy_from_slice(plugin.config()),
             ..Self::default()
+        }
+    }
+}
+
+// === impl Why ===
+
+impl Why {
+    /// The name in metrics and for people.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failure => "failure",
+            Self::Sample => "sample",
+            Self::Asked => "asked",
         }
     }
 }

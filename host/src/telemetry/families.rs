@@ -9,6 +9,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::histogram::Histogram;
+use super::recorder::RecorderFamilies;
 
 /// Label names and values. Names are ours; values come from the config or from closed sets, or are
 /// bounded where they are counted.
@@ -43,6 +44,7 @@ pub(super) struct Families {
     pub(super) paused: Family<Labels, Gauge>,
     pub(super) told: ToldFamilies,
     pub(super) dead_letters: DeadLetterFamilies,
+    pub(super) recorder: RecorderFamilies,
     pub(super) broker_connected: Family<Labels, Gauge>,
     pub(super) broker_blocked: Family<Labels, Gauge>,
     pub(super) broker_reconnects: Family<Labels, Counter>,
@@ -124,6 +126,7 @@ impl Families {
             paused: add(r, "pipeline_paused", "1 while the pipeline takes no deliveries"),
             told: ToldFamilies::register(r),
             dead_letters: DeadLetterFamilies::register(r),
+            recorder: RecorderFamilies::register(r),
             broker_connected: add(r, "broker_connected", "1 while the broker is connected"),
             broker_blocked: add(
                 r,
@@ -178,7 +181,11 @@ impl ToldFamilies {
 }
 
 /// Registers a metric that has no unit.
-fn add<M: Metric + Default + Clone>(registry: &mut Registry, name: &str, help: &str) -> M {
+pub(super) fn add<M: Metric + Default + Clone>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+) -> M {
     let metric = M::default();
     registry.register(name, help, metric.clone());
     metric

@@ -109,6 +109,7 @@ fn pipeline(queue: &str) -> Pipeline {
         prefetch: limits::PREFETCH,
         batch: BatchLimits { messages: limits::BATCH_MESSAGES, bytes: limits::BATCH_BYTES },
         exclusive: false,
+        record: crate::config::Record::default(),
         retry: Retry {
             attempts: BTreeMap::from([(FailureClass::Retry, 3), (FailureClass::Trap, 1)]),
             rungs: vec![Duration::from_secs(1), Duration::from_secs(30)],

@@ -98,8 +98,10 @@ impl<'j> Progress<'j> {
     }
 }
 
-/// Two stages derive different ids from one message.
-fn stage_seed(mut seed: [u8; 16], stage: usize) -> [u8; 16] {
+/// Two stages derive different ids from one message. Its own inverse: of a stage's seed it makes the
+/// message's.
+#[must_use]
+pub fn stage_seed(mut seed: [u8; 16], stage: usize) -> [u8; 16] {
     for (byte, mix) in seed.iter_mut().zip((stage as u64).to_le_bytes()) {
         *byte ^= mix;
     }
