@@ -11,6 +11,7 @@
 
 pub mod memory;
 pub mod store;
+mod timers;
 
 pub use self::memory::MemoryStore;
 pub use self::store::{Change, Commit, Kept, Place, Remembered, StateStore, StoreError, Usage};

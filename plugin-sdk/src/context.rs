@@ -23,13 +23,22 @@ pub enum Level {
     Trace,
 }
 
+/// Whether timers can be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timers {
+    Allowed,
+    /// There is no key that they could be of.
+    NoKey,
+    /// The plugin is sent nothing of keys.
+    Undeclared,
+}
+
 /// The surroundings of one message or due timer: its emissions, its timers, its log lines.
 pub struct Context<'c> {
     pub(crate) decisions: &'c mut Decisions,
     pub(crate) position: u32,
     pub(crate) now: Duration,
-    /// Whether there is a key that timers can be of.
-    pub(crate) keyed: bool,
+    pub(crate) timers: Timers,
     /// Why a timer couldn't be set; fails the message.
     pub(crate) refused: Option<Failure>,
     pub(crate) log: &'c mut dyn FnMut(Level, u32, &str),
@@ -72,8 +81,9 @@ impl Context<'_> {
     /// that this message's key has then. A key has one timer of a name: setting it again replaces it. It
     /// is kept with the state, outlives restarts, and may come late: [`Timer::late`](crate::Timer::late).
     ///
-    /// A message without a key fails as `no_key`; a name of no or more than 128 bytes, and a time of
-    /// more than ten years, as `bad_timer`. The least that a timer waits is 10 ms.
+    /// A plugin without state declares [`Plugin::TIMERS`](crate::Plugin::TIMERS). A message without a key
+    /// fails as `no_key`; a name of no or more than 128 bytes, and a time of more than ten years, as
+    /// `bad_timer`. The least that a timer waits is 10 ms.
     ///
     /// ```
     /// # use {sluicegate_sdk::Context, std::time::Duration};
@@ -102,10 +112,19 @@ impl Context<'_> {
     }
 
     fn change_timer(&mut self, name: &str, due_us: u64) {
-        if !self.keyed {
-            let text = format!("timer '{name}' belongs to a key, and the message has none");
-            self.refuse(Failure::reject("no_key", text));
-            return;
+        match self.timers {
+            Timers::Allowed => {}
+            Timers::NoKey => {
+                let text = format!("timer '{name}' belongs to a key, and the message has none");
+                return self.refuse(Failure::reject("no_key", text));
+            }
+            Timers::Undeclared => {
+                let text = format!(
+                    "timer '{name}': a plugin without state says that it sets timers, with \
+                     `const TIMERS: bool = true;`"
+                );
+                return self.refuse(Failure::reject("bad_timer", text));
+            }
         }
         if name.is_empty() || name.len() > TIMER_NAME_BYTES {
             let text = format!("a timer's name of {} bytes; it has 1 to 128", name.len());

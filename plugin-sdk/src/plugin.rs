@@ -22,6 +22,10 @@ pub trait Plugin: DeserializeOwned + 'static {
     /// Version of the state's schema; raise it when older states no longer decode.
     const STATE_VERSION: u32 = 1;
 
+    /// Whether it sets timers, which belong to keys as state does. A plugin without state that sets some
+    /// says so: `const TIMERS: bool = true;`
+    const TIMERS: bool = size_of::<Self::State>() > 0;
+
     /// Called once after the configuration was decoded: check ranges, work out what is derived
     /// (fields with `#[serde(skip)]`).
     ///

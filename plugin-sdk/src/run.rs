@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::FixedHash;
-use crate::context::{Context, Level};
+use crate::context::{Context, Level, Timers};
 use crate::layout::{Batch, Decisions, Malformed, NONE, Reason, Record};
 use crate::message::Message;
 use crate::plugin::Plugin;
@@ -34,9 +34,9 @@ pub(crate) enum RunError {
     Encode(String),
 }
 
-/// Whether a plugin keeps state: `()` and other types without fields are none.
+/// Whether a plugin is handed what belongs to keys. `()` and other types without fields are no state.
 pub(crate) const fn is_stateful<P: Plugin>() -> bool {
-    size_of::<P::State>() > 0
+    size_of::<P::State>() > 0 || P::TIMERS
 }
 
 pub(crate) fn process<P: Plugin>(
@@ -56,7 +56,13 @@ pub(crate) fn process<P: Plugin>(
             decisions: &mut decisions,
             position: u32::try_from(position).unwrap_or(NONE),
             now: Duration::from_micros(now_us),
-            keyed: subject.key().is_some(),
+            timers: if !is_stateful::<P>() {
+                Timers::Undeclared
+            } else if subject.key().is_none() {
+                Timers::NoKey
+            } else {
+                Timers::Allowed
+            },
             refused: None,
             log: &mut *log,
         };

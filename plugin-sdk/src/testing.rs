@@ -105,6 +105,7 @@ impl<P: Plugin> Tester<P> {
     /// # struct Silence {}
     /// # impl Plugin for Silence {
     /// #     type State = ();
+    /// #     const TIMERS: bool = true;
     /// #     fn process(&self, _: &Message, (): &mut (), ctx: &mut Context) -> Decision {
     /// #         ctx.set_timer("silent", Duration::from_secs(900));
     /// #         Ok(Verdict::next())

@@ -20,6 +20,7 @@ use crate::message::derived_id;
 ///
 /// impl Plugin for Silence {
 ///     type State = ();
+///     const TIMERS: bool = true;
 ///
 ///     fn process(&self, _: &Message, (): &mut (), ctx: &mut Context) -> Decision {
 ///         ctx.set_timer("silent", Duration::from_secs(900)); // each message sets it anew

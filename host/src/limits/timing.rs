@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const TIMER_NAME_BYTES: usize = 128;
 /// Timers that one message or timer sets or cancels.
 pub const TIMER_CHANGES: usize = 64;
+/// Timers that a key has at one stage.
+pub const TIMERS_PER_KEY: usize = 64;
 /// The least time that a timer is set ahead: one that sets itself again doesn't keep a shard busy.
 pub const TIMER_AHEAD_MIN: Duration = Duration::from_millis(10);
 /// The longest time that a timer is set ahead: about ten years.

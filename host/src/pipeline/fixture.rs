@@ -57,6 +57,7 @@ pub(crate) fn job(key: &str, priority: u8, body: &str) -> Job {
         consumer: 1,
         received: Instant::now(),
         confirmed: Vec::new(),
+        timer: None,
         receipt: Receipt::new(Arc::new(Settled::default()), 1),
     }
 }

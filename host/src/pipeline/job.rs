@@ -44,8 +44,19 @@ pub struct Job {
     pub received: Instant,
     /// Digests of outputs that were confirmed in a run that was undone.
     pub confirmed: Vec<u64>,
-    /// Settles it.
+    /// What it is if it is no delivery but a timer that is due: its name is the routing key.
+    pub timer: Option<Fired>,
+    /// Settles it; nothing, for a timer.
     pub receipt: Receipt,
+}
+
+/// A timer that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fired {
+    /// The stage that it was set at, and is handed to.
+    pub stage: usize,
+    /// When it was due, microseconds since 1970.
+    pub due_us: u64,
 }
 
 impl Job {

@@ -75,6 +75,7 @@ impl Reading {
             consumer,
             received: Instant::now(),
             confirmed: Vec::new(),
+            timer: None,
             receipt: delivery.receipt,
             message,
         }

@@ -8,6 +8,7 @@
 
 mod progress;
 mod states;
+mod timers;
 
 pub use self::progress::stage_seed;
 
@@ -218,7 +219,7 @@ impl<'r> Runner<'r> {
         let mut undone = HashSet::new();
         for progress in running {
             if let (Some(Outcome::Failed(_)), Some(key)) = (&progress.outcome, &progress.job.key)
-                && delta.touched_before(key, progress.tainted)
+                && delta.touched_before(key, progress.traces())
             {
                 undone.insert(Arc::clone(key));
             }
@@ -248,6 +249,9 @@ impl<'r> Runner<'r> {
     }
 
     fn sees(&self, stage: usize, progress: &Progress<'_>) -> bool {
+        if let Some(timer) = progress.job.timer {
+            return timer.stage == stage;
+        }
         let Some(when) = &self.setting.stages[stage].when else { return true };
         let kind = progress.properties.kind.as_deref();
         let header = |(name, value): &(String, Option<String>)| {
@@ -324,6 +328,7 @@ impl<'r> Runner<'r> {
         for (&at, decision) in seen.iter().zip(decisions.messages) {
             self.apply(stage, &mut running[at], decision);
         }
+        self.retime(stage, (running, seen), (&slots, &handed), &decisions.timers, delta);
         Ok(())
     }
 

@@ -153,6 +153,7 @@ struct Forgetful {}
 
 impl Plugin for Forgetful {
     type State = ();
+    const TIMERS: bool = true;
 
     fn process(&self, message: &Message<'_>, (): &mut (), ctx: &mut Context<'_>) -> Decision {
         ctx.set_timer("x", Duration::ZERO);

@@ -53,7 +53,7 @@ impl<'j> Progress<'j> {
             seed: stage_seed(self.job.seed, stage),
             slot,
             row: None,
-            due_us: None,
+            due_us: self.job.timer.map(|timer| timer.due_us),
         }
     }
 
@@ -78,6 +78,12 @@ impl<'j> Progress<'j> {
             });
         }
         Ok(())
+    }
+
+    /// Up to which stage it left traces, having failed. A timer was at none before its own.
+    pub(super) fn traces(&self) -> usize {
+        let own = self.job.timer.is_some_and(|timer| timer.stage == self.tainted);
+        if own { 0 } else { self.tainted }
     }
 
     /// It failed at that stage.

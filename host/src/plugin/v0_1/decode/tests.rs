@@ -82,7 +82,7 @@ fn input(properties: &Properties) -> Input<'_> {
         body: b"",
         attempt: 1,
         seed: [0; 16],
-        slot: None,
+        slot: Some(0),
         row: None,
         due_us: None,
     }
@@ -192,10 +192,10 @@ fn each_way_to_set_a_timer_wrongly_is_named() {
     long.arena = vec![b'n'; 129];
     long.verdicts(&[2, 0]).table(13, 5, &[0, 0, 129, 0, 0]).refused(1, 0, "a name of 129 bytes");
     let properties = Properties::default();
-    let keyless = [Input { key: None, ..input(&properties) }];
+    let keyless = [Input { slot: None, ..input(&properties) }];
     let draft = Draft::new().verdicts(&[2, 0]).table(13, 5, &[0, 13, 3, 0, 0]);
     let error = draft.decode_for(&keyless, 0).unwrap_err();
-    assert!(error.0.contains("has no key"), "{error:?}");
+    assert!(error.0.contains("has no state slot"), "{error:?}");
 }
 
 #[test]

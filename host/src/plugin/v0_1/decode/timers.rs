@@ -77,9 +77,10 @@ fn check_input(
             "it is for message {input}, which is retried or rejected"
         )));
     }
-    if of.key.is_none() {
+    if of.slot.is_none() {
         return Err(Broken::new(format!(
-            "it is for message {input}, which has no key; timers belong to a key"
+            "it is for message {input}, which has no state slot; timers belong to a key and come with \
+             its state, of a plugin that describes a state version"
         )));
     }
     Ok(())

@@ -1,0 +1,72 @@
+//! What a call does to its keys' timers: those that were due are gone, others are set or cancelled.
+
+use std::sync::Arc;
+
+use super::progress::Progress;
+use super::{Outcome, Runner};
+use crate::limits::TIMERS_PER_KEY;
+use crate::plugin::TimerChange;
+use crate::state::{Changes, Entry, Timer};
+use crate::verdict::{Failure, FailureClass};
+
+impl Runner<'_> {
+    /// Notes it in the changes. An input that would leave its key with too many timers fails.
+    pub(super) fn retime(
+        &self,
+        stage: usize,
+        (running, seen): (&mut [Progress<'_>], &[usize]),
+        (slots, handed): (&[Option<u32>], &[(Arc<str>, Entry)]),
+        changes: &[TimerChange],
+        delta: &mut Changes,
+    ) {
+        let mut alter = |at: usize, change: &dyn Fn(&mut Entry)| {
+            let Some(place) = slots.get(at).copied().flatten() else { return 0 };
+            let Some((key, before)) = handed.get(place as usize) else { return 0 };
+            let mut entry = delta.get(key, stage).unwrap_or(before).clone();
+            change(&mut entry);
+            let count = entry.timers().len();
+            delta.set(key, stage, entry);
+            count
+        };
+        for (at, &of) in seen.iter().enumerate() {
+            let progress = &running[of];
+            let failed = matches!(progress.outcome, Some(Outcome::Failed(_)));
+            if progress.job.timer.is_some() && !failed {
+                alter(at, &|entry| entry.cancel_timer(&progress.job.message.routing_key));
+            }
+        }
+        for TimerChange { input, name, due_us } in changes {
+            let Some(&of) = seen.get(*input) else { continue };
+            if matches!(running[of].outcome, Some(Outcome::Failed(_))) {
+                continue;
+            }
+            let count = alter(*input, &|entry| match *due_us {
+                Some(due_us) => {
+                    entry.set_timer(Timer { name: name.as_str().into(), due_us, attempt: 0 });
+                }
+                None => entry.cancel_timer(name),
+            });
+            if count > TIMERS_PER_KEY {
+                // Its state is tainted too, as where it emits to an output that there isn't.
+                running[of].fail(stage, self.too_many(stage, name));
+                running[of].tainted = stage + 1;
+            }
+        }
+    }
+
+    fn too_many(&self, stage: usize, name: &str) -> Failure {
+        Failure {
+            class: FailureClass::Malformed,
+            code: "too_many_timers".to_owned(),
+            text: format!(
+                "timer '{name}' would be one more than the {TIMERS_PER_KEY} that a key has at a stage"
+            ),
+            stage: Some(self.failed_stage(stage)),
+            backtrace: Vec::new(),
+            retry_after: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
