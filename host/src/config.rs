@@ -23,6 +23,7 @@ mod redact;
 mod scalar;
 mod section;
 mod service;
+mod table;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -39,7 +40,8 @@ pub use scalar::{duration, size};
 pub use told::{About, Notify, NotifyExchange, Secret, Webhook, WebhookFormat};
 pub use work::{
     BatchLimits, Bodies, IdSource, IdWindow, KeySource, OnBroken, Output, Pipeline, Plugin,
-    PluginBreaker, PluginLimits, PluginSource, Record, Retry, RetryOrder, Stage, Unroutable, When,
+    PluginBreaker, PluginLimits, PluginSource, Record, Retry, RetryOrder, Stage, Table, Unroutable,
+    When,
 };
 
 use std::collections::BTreeMap;
@@ -59,6 +61,8 @@ pub struct Config {
     pub queues: Vec<Queue>,
     /// Plugins by name.
     pub plugins: BTreeMap<String, Plugin>,
+    /// Tables of reference data by name.
+    pub tables: BTreeMap<String, Table>,
     /// Pipelines, in the order of the file.
     pub pipelines: Vec<Pipeline>,
     /// Where failure reports go.

@@ -15,6 +15,8 @@
 //! | [`config`], [`telemetry`] | text → what the operator means; metrics and log events |
 //! | [`broker`], [`plugin`], [`builtin`] | RabbitMQ and the embedded broker behind one trait; components compiled, sandboxed, called; those that this binary carries |
 //! | [`topology`], [`authoring`] | what a config needs on its brokers; test cases of plugins, the SDK that this binary carries |
+//! | [`broker`], [`plugin`], [`builtin`], [`reference`] | RabbitMQ and the embedded broker behind one trait; components compiled, sandboxed, called; those that this binary carries; tables of reference data |
+//! | [`topology`] | what a config needs on its brokers |
 //! | [`pipeline`] | a queue's life: intake, shard, judge, publish, settle |
 //! | [`alert`], [`deadletter`], [`recorder`], [`reload`] | who is told of failures and conditions; dead letters explained, replayed, exported, archived; calls kept as capsules, a live look at them; files followed, plugins swapped |
 //! | [`admin`] | HTTP, metrics, control socket |
@@ -38,6 +40,7 @@ pub mod pipeline;
 pub mod plugin;
 pub mod publish;
 pub mod recorder;
+pub mod reference;
 pub mod reload;
 pub mod report;
 pub mod route;

@@ -9,6 +9,7 @@ mod conditions;
 mod folder;
 mod governance;
 mod supervisor;
+mod tables;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ use crate::pipeline::slot::PluginSlot;
 use crate::pipeline::{Pipelines, Readiness, Setup, State, Want, load_all_plugins};
 use crate::plugin::{Engine, EngineOptions};
 use crate::recorder::{Ear, Recorder, TapSettings};
+use crate::reference::Tables;
 use crate::telemetry::Telemetry;
 use crate::topology;
 
@@ -58,6 +60,9 @@ struct Inner {
     brokers: BTreeMap<String, Arc<dyn Broker>>,
     supervised: BTreeMap<String, watch::Receiver<supervisor::State>>,
     plugins: BTreeMap<String, Arc<PluginSlot>>,
+    /// Kept for those who follow their files.
+    #[expect(dead_code, reason = "followers hold it weakly")]
+    tables: Arc<Tables>,
     pipelines: Pipelines,
     recorder: Arc<Recorder>,
     started: Instant,
@@ -101,6 +106,7 @@ impl Service {
             plugins.into_iter().map(|(name, plugin)| (name, PluginSlot::new(plugin))).collect();
         let plans = topology::plan(&config);
         let stopping = CancellationToken::new();
+        let tables = tables::open(&config, &stopping).await?;
         let mut tasks = Vec::new();
         let mut supervised = BTreeMap::new();
         let mut readiness: BTreeMap<String, Readiness> = BTreeMap::new();
@@ -119,6 +125,7 @@ impl Service {
             readiness: &readiness,
             plans: &plans,
             plugins: &plugins,
+            tables: &tables,
             observers: Arc::new([Arc::clone(&recorder) as Arc<dyn Observer>]),
             telemetry: &telemetry,
         })
@@ -131,6 +138,7 @@ impl Service {
             brokers,
             supervised,
             plugins,
+            tables,
             pipelines,
             recorder,
             started: Instant::now(),

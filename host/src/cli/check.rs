@@ -14,6 +14,7 @@ use serde_json::json;
 use super::{ConfigFile, exit};
 use crate::config::{self, Config, Locator, Plugin, Problem, Severity};
 use crate::plugin::{Engine, EngineOptions};
+use crate::reference::Table;
 use crate::{service, topology};
 
 /// Options of `check`. No broker is contacted; `topology --verify` does that.
@@ -79,6 +80,7 @@ impl Report {
     fn check_topology(&mut self) {
         let Some(config) = &self.config else { return };
         let locator = Locator::new(&self.source, &self.file);
+        self.problems.extend(unusable_tables(config, &locator));
         for finding in topology::findings(config, &topology::stated_versions(config)) {
             let severity = match finding.severity {
                 topology::Severity::Error => Severity::Error,
@@ -172,6 +174,16 @@ impl Report {
             "objects": objects,
         })
     }
+}
+
+/// Tables whose file can't be used.
+fn unusable_tables(config: &Config, locator: &Locator) -> Vec<Problem> {
+    let problem = |table: &config::Table| {
+        let error = Table::read(table).err()?;
+        let key = format!("table.{}.file", table.name);
+        Some(locator.problem(Severity::Error, &key, error.to_string(), String::new()))
+    };
+    config.tables.values().filter_map(problem).collect()
 }
 
 /// The key of a plugin's section that a failure to load is about.

@@ -21,6 +21,8 @@ pub(super) struct Origins {
     pub(super) exchanges: Vec<String>,
     /// Of queues, likewise.
     pub(super) queues: Vec<String>,
+    /// Names of all tables, those that couldn't be read included.
+    pub(super) tables: BTreeSet<String>,
     /// Of plugins, with their names.
     pub(super) plugins: Vec<(String, String)>,
     /// Of pipelines.

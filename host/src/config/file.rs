@@ -13,8 +13,8 @@ use super::problem::{Problem, Severity, Warning};
 use super::queue::{Catcher, QueueRead};
 use super::section::Section;
 use super::{
-    Config, Exchange, ExchangeKind, Notify, Queue, broker, exchange, notify, pipeline, plugin,
-    queue, service,
+    Config, Exchange, ExchangeKind, Notify, Plugin, Queue, broker, exchange, notify, pipeline,
+    plugin, queue, service, table,
 };
 use crate::limits;
 
@@ -136,17 +136,8 @@ fn read_root(root: Section<'_>) -> (Config, Origins) {
     for (path, catcher) in catchers {
         add_catcher(path, catcher, &mut exchanges, &mut queues, &mut origins, notes);
     }
-    let mut plugins = BTreeMap::new();
-    for section in root.sections("plugin") {
-        let path = section.path.clone();
-        let Some(plugin) = plugin::read(section) else { continue };
-        if let Some((first, _)) = origins.plugins.iter().find(|(_, name)| *name == plugin.name) {
-            let message = format!("a plugin named '{}' is there already: {first}", plugin.name);
-            notes.error(&format!("{path}.name"), message, "give each plugin a name of its own");
-        }
-        origins.plugins.push((path, plugin.name.clone()));
-        plugins.entry(plugin.name.clone()).or_insert(plugin);
-    }
+    let plugins = read_plugins(&root, &mut origins);
+    let tables = table::read_all(&root, &mut origins.tables);
     let mut pipelines = Vec::new();
     for section in root.sections("pipeline") {
         let path = section.path.clone();
@@ -160,7 +151,37 @@ fn read_root(root: Section<'_>) -> (Config, Origins) {
     let failures = service::read_failures(root.section("failures"));
     let service = service::read(root.section("service"));
     root.finish();
-    (Config { brokers, exchanges, queues, plugins, pipelines, failures, notify, service }, origins)
+    let config = Config {
+        brokers,
+        exchanges,
+        queues,
+        plugins,
+        tables,
+        pipelines,
+        failures,
+        notify,
+        service,
+    };
+    (config, origins)
+}
+
+fn read_plugins(root: &Section<'_>, origins: &mut Origins) -> BTreeMap<String, Plugin> {
+    let mut plugins = BTreeMap::new();
+    for section in root.sections("plugin") {
+        let path = section.path.clone();
+        let Some(plugin) = plugin::read(section) else { continue };
+        if let Some((first, _)) = origins.plugins.iter().find(|(_, name)| *name == plugin.name) {
+            let message = format!("a plugin named '{}' is there already: {first}", plugin.name);
+            root.notes.error(
+                &format!("{path}.name"),
+                message,
+                "give each plugin a name of its own",
+            );
+        }
+        origins.plugins.push((path, plugin.name.clone()));
+        plugins.entry(plugin.name.clone()).or_insert(plugin);
+    }
+    plugins
 }
 
 fn read_rules(root: &Section<'_>, usual: Option<&str>, origins: &mut Origins) -> Vec<Notify> {

@@ -10,6 +10,7 @@ use toml::de::DeValue;
 use super::exchange::short;
 use super::record;
 use super::section::{Item, Section};
+use super::table;
 use super::{
     BatchLimits, IdSource, IdWindow, KeySource, Output, Pipeline, Stage, Unroutable, When,
 };
@@ -156,18 +157,22 @@ fn read_stages(section: &Section<'_>) -> Vec<Stage> {
 
 fn read_stage(item: &Item<'_>, remedy: &str) -> Option<Stage> {
     match item.value {
-        DeValue::String(plugin) => Some(Stage { plugin: plugin.to_string(), when: None }),
+        DeValue::String(plugin) => {
+            Some(Stage { plugin: plugin.to_string(), when: None, tables: Vec::new() })
+        }
         DeValue::Table(_) => {
             let section = item.section()?;
             let plugin = section.required_text("plugin", remedy);
             let when = section.section("when").map(read_when);
-            section.finish();
             // A stage without its plugin keeps its place, so that positions stay those of the file.
-            Some(Stage { plugin: plugin.unwrap_or_default(), when })
+            let mut stage = Stage { plugin: plugin.unwrap_or_default(), when, tables: Vec::new() };
+            table::of_stage(&section, &mut stage);
+            section.finish();
+            Some(stage)
         }
         _ => {
             item.expected("a plugin's name, or a table", remedy);
-            Some(Stage { plugin: String::new(), when: None })
+            Some(Stage { plugin: String::new(), when: None, tables: Vec::new() })
         }
     }
 }

@@ -179,6 +179,19 @@ pub struct Stage {
     pub plugin: String,
     /// Which messages it sees; `None` is all, the rest pass by.
     pub when: Option<When>,
+    /// Names of the tables whose row of the message's key it is handed.
+    pub tables: Vec<String>,
+}
+
+/// A table of reference data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Its name in this config; plugins ask for rows by it.
+    pub name: String,
+    /// Its file: CSV with a header, or JSON lines.
+    pub file: PathBuf,
+    /// The column that holds the messages' key.
+    pub key: String,
 }
 
 /// A condition, matched by the host. All that is set must hold.

@@ -23,6 +23,7 @@ use crate::pipeline::prepare::{Arrival, Reading};
 use crate::pipeline::slot::PluginSlot;
 use crate::pipeline::stages::{self, Outcome, Setting, Stage};
 use crate::plugin::{Engine, EngineOptions, Plugin};
+use crate::reference::Tables;
 use crate::telemetry::{PipelineMetrics, Telemetry};
 
 /// A plugin's name in the config and the file to try in its place.
@@ -221,13 +222,20 @@ impl Lab {
     ) -> Result<Self, Trouble> {
         let mut plugins: Vec<Arc<PluginSlot>> = Vec::new();
         let mut stages = Vec::new();
+        let mut tables = Tables::default();
+        if pipeline.stages.iter().any(|stage| !stage.tables.is_empty()) {
+            tables = Tables::load(&config.tables).map_err(|errors| {
+                Trouble::Other(errors.first().map(ToString::to_string).unwrap_or_default())
+            })?;
+        }
         for (at, stage) in pipeline.stages.iter().enumerate() {
             let known = plugins.iter().find(|slot| slot.name() == stage.plugin).cloned();
             let slot = match known {
                 Some(slot) => slot,
                 None => PluginSlot::new(load(config, engine, &stage.plugin, candidates)?),
             };
-            stages.push(Stage::new(stage, (index, at)));
+            let tables = stage.tables.iter().filter_map(|name| tables.get(name).cloned()).collect();
+            stages.push(Stage::new(stage, (index, at), tables));
             plugins.push(slot);
         }
         let reading = Reading {

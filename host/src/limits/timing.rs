@@ -12,3 +12,9 @@ pub const TIMERS_PER_KEY: usize = 64;
 pub const TIMER_AHEAD_MIN: Duration = Duration::from_millis(10);
 /// The longest time that a timer is set ahead: about ten years.
 pub const TIMER_AHEAD_MAX: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
+/// Bytes of a table's file.
+pub const TABLE_FILE_BYTES: u64 = 64 << 20;
+/// Rows of a table.
+pub const TABLE_ROWS: usize = 1_000_000;
+/// Tables that a config has.
+pub const TABLES_MAX: usize = 64;

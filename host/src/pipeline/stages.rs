@@ -7,6 +7,7 @@
 //! run one message at a time, each on top of those before it.
 
 mod progress;
+mod rows;
 mod states;
 mod timers;
 
@@ -18,11 +19,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::progress::Progress;
+use self::rows::Rows;
 use super::job::Job;
 use crate::config::{self, When};
 use crate::limits::BATCH_RERUNS_MAX;
 use crate::plugin::{Batch, CallError, Decisions, Input, StateSlot};
-use crate::route;
+use crate::reference::TableSlot;
 use crate::state::{Changes, Entry, first_generation};
 use crate::verdict::{Decision, Emission, FailedStage, Failure, FailureClass, Verdict};
 
@@ -35,16 +37,23 @@ pub struct Stage {
     pub when: Option<When>,
     /// The generation of a key's first state here.
     pub first_generation: u64,
+    /// Whose rows of a message's key it is handed.
+    pub tables: Vec<Arc<TableSlot>>,
 }
 
 impl Stage {
     /// The stage at that place of the config's pipeline of that index.
     #[must_use]
-    pub fn new(stage: &config::Stage, (pipeline, at): (u16, usize)) -> Self {
+    pub fn new(
+        stage: &config::Stage,
+        (pipeline, at): (u16, usize),
+        tables: Vec<Arc<TableSlot>>,
+    ) -> Self {
         Self {
             plugin: stage.plugin.clone(),
             when: stage.when.clone(),
             first_generation: first_generation(pipeline, at),
+            tables,
         }
     }
 }
@@ -210,7 +219,10 @@ impl<'r> Runner<'r> {
         let mut delta = Changes::default();
         for stage in 0..self.setting.stages.len() {
             let seen: Vec<usize> = (0..running.len())
-                .filter(|&at| running[at].outcome.is_none() && self.sees(stage, &running[at]))
+                .filter(|&at| {
+                    running[at].outcome.is_none()
+                        && running[at].is_for(stage, &self.setting.stages[stage])
+                })
                 .collect();
             if !seen.is_empty() {
                 self.stage(stage, &mut running, &seen, changes, &mut delta);
@@ -246,25 +258,6 @@ impl<'r> Runner<'r> {
                 changes.set(key, stage, entry.unwrap_or_else(|| self.first(key, stage)).rerun());
             }
         }
-    }
-
-    fn sees(&self, stage: usize, progress: &Progress<'_>) -> bool {
-        if let Some(timer) = progress.job.timer {
-            return timer.stage == stage;
-        }
-        let Some(when) = &self.setting.stages[stage].when else { return true };
-        let kind = progress.properties.kind.as_deref();
-        let header = |(name, value): &(String, Option<String>)| {
-            let found = progress.properties.headers.get(name);
-            found.is_some_and(|found| match value {
-                Some(wanted) => found.as_text() == Some(wanted),
-                None => true,
-            })
-        };
-        let key = &progress.job.message.routing_key;
-        when.routing_key.as_ref().is_none_or(|pattern| route::topic_matches(pattern, key))
-            && when.kind.as_deref().is_none_or(|wanted| kind == Some(wanted))
-            && when.header.as_ref().is_none_or(header)
     }
 
     /// Calls one stage with those messages; all together, and where that fails, each alone.
@@ -318,8 +311,16 @@ impl<'r> Runner<'r> {
     ) -> Result<(), Broken> {
         let (slots, mut handed) = self.slots(stage, running, seen, changes, delta);
         self.fit(stage, &mut handed, delta)?;
-        let inputs: Vec<Input<'_>> =
-            seen.iter().zip(&slots).map(|(&at, slot)| running[at].input(stage, *slot)).collect();
+        let rows =
+            Rows::of(&self.setting.stages[stage].tables, seen.iter().map(|&at| running[at].job));
+        let inputs: Vec<Input<'_>> = seen
+            .iter()
+            .zip(&slots)
+            .map(|(&at, slot)| Input {
+                row: rows.get(running[at].job.key.as_deref()),
+                ..running[at].input(stage, *slot)
+            })
+            .collect();
         let states: Vec<StateSlot<'_>> =
             handed.iter().map(|(_, entry)| states::slot(entry)).collect();
         let batch = Batch { now_us: self.setting.now_us, messages: &inputs, states: &states };

@@ -25,6 +25,7 @@ use super::stages::Stage;
 use crate::broker::{Broker, ConsumeRequest, Declaration};
 use crate::config::{Config, DeadLetter, KeySource, Pipeline, Queue, Retry};
 use crate::limits::SHARD_EVENTS;
+use crate::reference::Tables;
 use crate::telemetry::Telemetry;
 use crate::topology::{self, Plan};
 
@@ -40,6 +41,8 @@ pub struct Setup<'s> {
     pub plans: &'s BTreeMap<String, Plan>,
     /// Plugins by name.
     pub plugins: &'s BTreeMap<String, Arc<PluginSlot>>,
+    /// Tables of reference data.
+    pub tables: &'s Tables,
     /// Who looks on while they are called.
     pub observers: Observers,
     /// Where everything is counted.
@@ -165,7 +168,12 @@ fn shape(
             return Err(missing(pipeline, format!("plugin '{}'", stage.plugin)));
         };
         plugins.push(Arc::clone(slot));
-        stages.push(Stage::new(stage, (index, at)));
+        let table = |name: &String| {
+            let table = setup.tables.get(name).cloned();
+            table.ok_or_else(|| missing(pipeline, format!("table '{name}'")))
+        };
+        let tables = stage.tables.iter().map(table).collect::<Result<_, _>>()?;
+        stages.push(Stage::new(stage, (index, at), tables));
     }
     Ok(Shape {
         index,

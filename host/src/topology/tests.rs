@@ -22,6 +22,7 @@ fn empty() -> Config {
         exchanges: Vec::new(),
         queues: Vec::new(),
         plugins: BTreeMap::new(),
+        tables: BTreeMap::new(),
         pipelines: Vec::new(),
         failures: Failures {
             exchange: limits::FAILURES_EXCHANGE.to_owned(),
@@ -104,7 +105,7 @@ fn pipeline(queue: &str) -> Pipeline {
         key_required: false,
         id: IdSource::None,
         id_window: IdWindow { age: limits::IDENTITY_WINDOW, entries: limits::IDENTITY_ENTRIES },
-        stages: vec![Stage { plugin: "p".to_owned(), when: None }],
+        stages: vec![Stage { plugin: "p".to_owned(), when: None, tables: Vec::new() }],
         outputs: BTreeMap::new(),
         prefetch: limits::PREFETCH,
         batch: BatchLimits { messages: limits::BATCH_MESSAGES, bytes: limits::BATCH_BYTES },

@@ -16,6 +16,7 @@ impl Check<'_> {
         {
             self.source(pipeline, path);
             self.stages(pipeline, path);
+            self.tables(pipeline, path);
             self.outputs(pipeline, path);
             self.rivals(index, pipeline, path);
             self.retry(pipeline, path);
@@ -74,6 +75,22 @@ impl Check<'_> {
             let otherwise = format!("add `[[plugin]]` with `name = \"{name}\"`");
             let remedy = suggest(&stage.plugin, names(), &otherwise);
             self.notes.error(&key, format!("there is no plugin named '{name}'"), remedy);
+        }
+    }
+
+    fn tables(&self, pipeline: &Pipeline, path: &str) {
+        let names = || self.origins.tables.iter().map(String::as_str);
+        for (index, stage) in pipeline.stages.iter().enumerate() {
+            let key = format!("{path}.stages[{index}].tables");
+            for table in stage.tables.iter().filter(|table| !self.origins.tables.contains(*table)) {
+                let name = quote(table);
+                let remedy = suggest(table, names(), &format!("add `[table.{name}]`"));
+                self.notes.error(&key, format!("there is no table named '{name}'"), remedy);
+            }
+            if pipeline.key.is_none() && !stage.tables.is_empty() {
+                let message = "rows are found by a message's key, and this pipeline has none";
+                self.notes.error(&key, message, "add `key` to the pipeline, or take `tables` out");
+            }
         }
     }
 

@@ -119,7 +119,12 @@ impl Bench {
         let shape = Shape {
             index: 0,
             name: "p".to_owned(),
-            stages: vec![Stage { plugin: "counter".to_owned(), when: None, first_generation: 0 }],
+            stages: vec![Stage {
+                plugin: "counter".to_owned(),
+                when: None,
+                first_generation: 0,
+                tables: Vec::new(),
+            }],
             plugins: Vec::new(),
             observers: Arc::new([]),
             policy: Policy { retry, terminal: Terminal::Nack },

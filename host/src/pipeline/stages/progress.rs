@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 
-use super::{Emitted, Outcome};
+use super::{Emitted, Outcome, Stage};
 use crate::message::Properties;
 use crate::pipeline::job::Job;
 use crate::plugin::Input;
+use crate::route;
 use crate::verdict::{Emission, Failure};
 
 /// A message between two stages.
@@ -39,6 +40,26 @@ impl<'j> Progress<'j> {
             outcome: None,
             tainted: 0,
         }
+    }
+
+    /// Whether a stage sees it: a message whose condition holds, a timer that was set there.
+    pub(super) fn is_for(&self, at: usize, stage: &Stage) -> bool {
+        if let Some(timer) = self.job.timer {
+            return timer.stage == at;
+        }
+        let Some(when) = &stage.when else { return true };
+        let kind = self.properties.kind.as_deref();
+        let header = |(name, value): &(String, Option<String>)| {
+            let found = self.properties.headers.get(name);
+            found.is_some_and(|found| match value {
+                Some(wanted) => found.as_text() == Some(wanted),
+                None => true,
+            })
+        };
+        let key = &self.job.message.routing_key;
+        when.routing_key.as_ref().is_none_or(|pattern| route::topic_matches(pattern, key))
+            && when.kind.as_deref().is_none_or(|wanted| kind == Some(wanted))
+            && when.header.as_ref().is_none_or(header)
     }
 
     /// What a stage is handed of it.

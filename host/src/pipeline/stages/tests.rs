@@ -85,7 +85,7 @@ impl Call for Script {
 }
 
 fn stage(when: Option<When>) -> Stage {
-    Stage { plugin: "p".to_owned(), when, first_generation: 0 }
+    Stage { plugin: "p".to_owned(), when, first_generation: 0, tables: Vec::new() }
 }
 
 fn run_on(stages: &[Stage], jobs: &[Job]) -> (Run, Script) {

@@ -1,6 +1,6 @@
 //! A plugin's answer becomes decisions. Everything it says is hostile until checked.
 
-mod timers;
+mod keyed;
 
 use std::time::Duration;
 
@@ -10,13 +10,12 @@ use super::wire::{Broken, Budget, text};
 use super::{HEADER_WORDS, LAYOUT_VERSION, NONE, guest, properties, table};
 use crate::config::PluginLimits;
 use crate::limits;
-use crate::plugin::{Decisions, Input, StateChange};
+use crate::plugin::{Decisions, Input};
 use crate::verdict::{Decision, Emission, Replacement, Verdict};
 
 const VERDICT_WORDS: usize = 2;
 const REPLACEMENT_WORDS: usize = 6;
 const EMISSION_WORDS: usize = 9;
-const SLOT_WORDS: usize = 3;
 
 /// What the answer is checked against.
 #[derive(Clone, Copy, Debug)]
@@ -266,49 +265,6 @@ impl Answer {
             properties,
             body: self.span(body, body_len, "body")?,
         })
-    }
-
-    fn states(&mut self, expected: usize, limit: usize) -> Result<Vec<StateChange>, Broken> {
-        let records = self.records(10, SLOT_WORDS, "state slots")?;
-        if records.count != expected {
-            return Err(Broken::new(format!(
-                "{} state slots where the batch has {expected}",
-                records.count
-            )));
-        }
-        let mut states = Vec::with_capacity(expected);
-        for at in 0..records.count {
-            let [kind, start, length] = self.record(records, at)?;
-            states.push(match kind {
-                0 => StateChange::Unchanged,
-                1 => self
-                    .state(start, length, limit)
-                    .map_err(|broken| broken.at(format_args!("state slot {at}")))?,
-                2 => StateChange::Cleared,
-                other => {
-                    return Err(Broken::new(format!(
-                        "state slot {at} has change {other}; there are 0 to 2"
-                    )));
-                }
-            });
-        }
-        Ok(states)
-    }
-
-    fn state(&mut self, start: u32, length: u32, limit: usize) -> Result<StateChange, Broken> {
-        let Some(bytes) = self.span(start, length, "state")? else {
-            return Err(Broken::new("it is set, to nothing"));
-        };
-        if bytes.len() > limit {
-            return Err(Broken::new(format!(
-                "a state of {} bytes where {limit} are allowed; keep less per key, or raise the \
-                 plugin's limits.state",
-                bytes.len()
-            )));
-        }
-        self.budget.take(bytes.len())?;
-        // Copied, since state outlives the answer that it came in by far.
-        Ok(StateChange::Set(Bytes::copy_from_slice(&bytes)))
     }
 
     /// The table that three words of the header describe.

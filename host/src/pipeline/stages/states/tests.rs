@@ -98,7 +98,8 @@ impl Bench {
 
     fn run(&mut self, (schema, shadow): (u32, Option<u32>), messages: &[(&str, &str)]) -> Run {
         let mut call = Counter { schema, shadow, migrated: Vec::new() };
-        let stage = Stage { plugin: "p".to_owned(), when: None, first_generation: 0 };
+        let stage =
+            Stage { plugin: "p".to_owned(), when: None, first_generation: 0, tables: Vec::new() };
         let jobs: Vec<Job> = messages.iter().map(|(key, body)| job(key, 0, body)).collect();
         let store = &self.store;
         let setting = Setting {

@@ -1,8 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use bytes::Bytes;
+
 use crate::pipeline::fixture::job;
 use crate::pipeline::job::{Fired, Job};
-use crate::pipeline::stages::{Call, Outcome, Run, Setting, Stage, run};
+use crate::pipeline::stages::{Call, Outcome, Run, Setting, Stage, Version, run};
 use crate::plugin::{Batch, CallError, Decisions, StateChange, TimerChange};
 use crate::state::{Entry, Timer};
 use crate::verdict::{Decision, Verdict};
@@ -11,6 +13,18 @@ use crate::verdict::{Decision, Verdict};
 struct Told;
 
 impl Call for Told {
+    fn version(&self, _: usize) -> Version<'_> {
+        Version { digest: "d", stateful: true, ..Version::default() }
+    }
+
+    fn migrate(&mut self, _: usize, _: u32, _: &[u8]) -> Result<Bytes, CallError> {
+        unreachable!("no state")
+    }
+
+    fn shadow(&mut self, stage: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
+        self.call(stage, batch)
+    }
+
     fn call(&mut self, _: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
         let mut timers = Vec::new();
         let mut messages = Vec::new();
@@ -56,13 +70,8 @@ fn fired(name: &str, stage: usize) -> Job {
 }
 
 fn run_on(before: &[(&str, u64)], jobs: &[Job]) -> Run {
-    let stage = Stage {
-        plugin: "p".to_owned(),
-        digest: "d".to_owned(),
-        when: None,
-        stateful: true,
-        first_generation: 0,
-    };
+    let stage =
+        Stage { plugin: "p".to_owned(), when: None, first_generation: 0, tables: Vec::new() };
     let setting = Setting {
         stages: &[stage.clone(), stage],
         view: &|_, stage| (stage == 1).then(|| entry(before)),

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::message::Properties;
-use crate::plugin::TimerChange;
+use crate::plugin::{StateChange, TimerChange};
 
 fn limits() -> PluginLimits {
     PluginLimits {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -25,6 +25,7 @@ use crate::pipeline::shard::Shard;
 use crate::pipeline::slot::PluginSlot;
 use crate::pipeline::{Pipelines, Readiness, Setup, Want};
 use crate::plugin::{Engine, EngineOptions, Plugin};
+use crate::reference::Tables;
 use crate::service::supervisor::Supervisor;
 use crate::telemetry::Telemetry;
 use crate::topology;
@@ -57,6 +58,8 @@ struct Host {
     parts: Parts,
 }
 
+static NO_TABLES: LazyLock<Tables> = LazyLock::new(Tables::default);
+
 /// What pipelines are made of.
 struct Parts {
     config: Config,
@@ -75,6 +78,7 @@ impl Parts {
             readiness: &self.readiness,
             plans: &self.plans,
             plugins: &self.plugins,
+            tables: &NO_TABLES,
             observers: Arc::new([]),
             telemetry: &self.telemetry,
         }

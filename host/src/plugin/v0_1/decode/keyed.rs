@@ -1,13 +1,64 @@
-//! Timers that an answer sets and cancels.
+//! What an answer does to what keys have: their state, and timers that it sets and cancels.
+
+use bytes::Bytes;
 
 use super::{Answer, Broken, Expected, to_usize};
 use crate::limits;
-use crate::plugin::TimerChange;
+use crate::plugin::{StateChange, TimerChange};
 use crate::verdict::{Decision, Verdict};
 
+const SLOT_WORDS: usize = 3;
 const TIMER_WORDS: usize = 5;
 
 impl Answer {
+    /// What became of each key's state.
+    pub(super) fn states(
+        &mut self,
+        expected: usize,
+        limit: usize,
+    ) -> Result<Vec<StateChange>, Broken> {
+        let records = self.records(10, SLOT_WORDS, "state slots")?;
+        if records.count != expected {
+            return Err(Broken::new(format!(
+                "{} state slots where the batch has {expected}",
+                records.count
+            )));
+        }
+        let mut states = Vec::with_capacity(expected);
+        for at in 0..records.count {
+            let [kind, start, length] = self.record(records, at)?;
+            states.push(match kind {
+                0 => StateChange::Unchanged,
+                1 => self
+                    .state(start, length, limit)
+                    .map_err(|broken| broken.at(format_args!("state slot {at}")))?,
+                2 => StateChange::Cleared,
+                other => {
+                    return Err(Broken::new(format!(
+                        "state slot {at} has change {other}; there are 0 to 2"
+                    )));
+                }
+            });
+        }
+        Ok(states)
+    }
+
+    fn state(&mut self, start: u32, length: u32, limit: usize) -> Result<StateChange, Broken> {
+        let Some(bytes) = self.span(start, length, "state")? else {
+            return Err(Broken::new("it is set, to nothing"));
+        };
+        if bytes.len() > limit {
+            return Err(Broken::new(format!(
+                "a state of {} bytes where {limit} are allowed; keep less per key, or raise the \
+                 plugin's limits.state",
+                bytes.len()
+            )));
+        }
+        self.budget.take(bytes.len())?;
+        // Copied, since state outlives the answer that it came in by far.
+        Ok(StateChange::Set(Bytes::copy_from_slice(&bytes)))
+    }
+
     /// The changes in the order in which they take effect.
     pub(super) fn timers(
         &mut self,
