@@ -195,6 +195,7 @@ fn reference() -> Vec<(String, String)> {
                 .replace("[[", "")
                 .replace("]]", "[]")
                 .replace("[broker.NAME]", "broker.NAME")
+                .replace("[table.NAME]", "table.NAME")
                 .replace("[failures]", "failures")
                 .replace("[service]", "service");
         } else if let Some(row) = line.strip_prefix("| `") {
@@ -217,8 +218,10 @@ fn reference() -> Vec<(String, String)> {
 fn the_reference_has_every_key_and_no_other() {
     let everything = include_str!("../../../tests/golden/config/everything.toml");
     let (_, _, known) = file::parse_with_keys(everything, Path::new("everything.toml"));
-    let sections =
-        ["broker", "exchange", "queue", "plugin", "pipeline", "failures", "notify", "service"];
+    let sections = [
+        "broker", "exchange", "queue", "plugin", "table", "pipeline", "failures", "notify",
+        "service",
+    ];
     let known: Vec<&str> =
         known.iter().map(String::as_str).filter(|key| !sections.contains(key)).collect();
     let mut documented: Vec<String> = reference().into_iter().map(|(key, _)| key).collect();
