@@ -11,6 +11,7 @@ pub mod dlq;
 mod figures;
 pub mod plugin;
 pub mod publish;
+pub mod replay;
 pub mod run;
 pub mod tap;
 pub mod topology;
@@ -60,6 +61,8 @@ enum Verb {
     Dlq(dlq::Args),
     /// Work on plugins
     Plugin(plugin::Args),
+    /// Run a recorded call again, or recorded messages through a pipeline
+    Replay(replay::Args),
     /// Watch messages and decisions of a running host's pipeline
     Tap(tap::Args),
     /// Say how a running host is doing
@@ -107,6 +110,7 @@ pub async fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Publish(args) => publish::run(args).await,
         Verb::Dlq(args) => dlq::run(args).await,
         Verb::Plugin(args) => plugin::run(args).await,
+        Verb::Replay(args) => replay::run(args).await,
         Verb::Tap(args) => tap::run(args).await,
         Verb::Status(args) => control::status(args).await,
         Verb::Drain(args) => control::drain(args).await,

@@ -1,6 +1,6 @@
 //! Files to an exchange: what `sluicegate publish` does between its arguments and its summary.
 //!
-//! [`record`] reads JSON lines, CSV, MessagePack or plain lines, one record at a time. [`recipe`]
+//! [`exported`] reads whole messages. [`record`] reads JSON lines, CSV, MessagePack or plain lines, one record at a time. [`recipe`]
 //! turns a record and some counters into a message, by way of [`template`]s. [`pace`] holds a rate.
 //! [`send`] publishes in confirmed groups and repeats what the broker refused, until each message
 //! is confirmed, known to be unroutable, or given up by name.
@@ -8,6 +8,7 @@
 //! The reader runs on a thread of its own, because a terminal or a pipe may block for ever; between
 //! it and the publishers is a bounded backlog.
 
+pub mod exported;
 pub mod pace;
 pub mod recipe;
 pub mod record;

@@ -7,6 +7,7 @@
 //! | `causes` | so many capsules of one cause in a minute, no more |
 //! | `tap` | messages and decisions, sampled and rate-limited, as lines for whoever looks on |
 //! | `shelf` | capsules as files: a thread of their own, bounded by number, size and age |
+//! | `rerun` | a capsule run again, here |
 //! | `redact` | what is taken out of a capsule that may not hold bodies |
 //!
 //! All that a shard's thread does here is to look at a call and, where it is worth it, to copy it. The
@@ -14,6 +15,7 @@
 
 mod causes;
 pub mod redact;
+pub mod rerun;
 pub mod shelf;
 mod tap;
 #[cfg(test)]

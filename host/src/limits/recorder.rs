@@ -52,3 +52,12 @@ pub const TAP_BODY_BYTES: usize = 4096;
 pub const TAP_RATE: u32 = 20;
 /// Most messages that a tap may ask for in a second.
 pub const TAP_RATE_MAX: u32 = 10_000;
+
+/// Messages that `replay --from` sends at once.
+pub const REPLAY_GROUP: usize = 256;
+/// Messages that it has under way.
+pub const REPLAY_WAITING: u64 = 4096;
+/// How often it looks at what became of them.
+pub const REPLAY_LOOK: Duration = Duration::from_millis(10);
+/// After so long without one that ended it gives up.
+pub const REPLAY_QUIET: Duration = Duration::from_secs(30);
