@@ -23,6 +23,7 @@ mod redact;
 mod scalar;
 mod section;
 mod service;
+mod state;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::state::Durability;
+
 /// A whole config file, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -69,6 +72,8 @@ pub struct Config {
     pub failures: Failures,
     /// Who is told of what, in the order of the file.
     pub notify: Vec<Notify>,
+    /// How state is kept.
+    pub state: State,
     /// The process itself.
     pub service: Service,
 }
@@ -171,6 +176,17 @@ pub struct Failures {
     pub max_length: u64,
     /// How long they are kept.
     pub ttl: Duration,
+}
+
+/// How state is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// What a commit outlasts.
+    pub durability: Durability,
+    /// Bytes of state that each pipeline holds in memory above the store.
+    pub cache_bytes: usize,
+    /// Keys that each pipeline may have, counted once per stage.
+    pub keys: u64,
 }
 
 /// The process itself.

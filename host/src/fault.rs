@@ -25,6 +25,8 @@ pub enum Point {
     PreConfirm,
     /// Every outcome of a group is known. The messages are outputs.
     PostConfirm,
+    /// A group's messages are confirmed, and what they did is about to be handed to the store.
+    PreCommit,
     /// A group's state and identities are committed.
     PostCommit,
     /// A message is about to be settled.
@@ -144,6 +146,7 @@ mod plan {
                 Some("post-run") => Point::PostRun,
                 Some("pre-confirm") => Point::PreConfirm,
                 Some("post-confirm") => Point::PostConfirm,
+                Some("pre-commit") => Point::PreCommit,
                 Some("post-commit") => Point::PostCommit,
                 Some("pre-ack") => Point::PreAck,
                 _ => return Err(format!("'{text}' names no point")),

@@ -319,8 +319,32 @@ pub const CRASH_SUSPECTS: usize = 2 * SHARDS_MAX * BATCH_MESSAGES;
 pub const CRASH_SUSPECT_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Events that wait for a shard; whoever has another waits. Room is taken as it is needed.
 pub const SHARD_EVENTS: usize = 65_536;
-/// Keys with state per pipeline and shard while state is kept in memory; a message of a further key fails.
-pub const STATE_KEYS: usize = 1_000_000;
+/// Keys with state per pipeline, each counted once per stage; a message of a further key fails.
+pub const STATE_KEYS: u64 = 10_000_000;
+/// Most keys that a config may allow.
+pub const STATE_KEYS_MAX: u64 = 1_000_000_000;
+/// Bytes of state that a pipeline's lanes hold in memory above the store.
+pub const STATE_CACHE_BYTES: usize = 64 * MIB;
+/// Most bytes that a config may have them hold.
+pub const STATE_CACHE_BYTES_MAX: u64 = 1 << 40;
+/// The folder of the embedded store, in the state folder.
+pub const STATE_FOLDER: &str = "state";
+/// Pages of the database's file held in memory, in bytes.
+pub const STATE_PAGE_CACHE_BYTES: usize = 32 * MIB;
+/// Commits of lanes that wait for the committer; a lane has one at a time.
+pub const COMMITS_WAITING: usize = 16_384;
+/// Commits that go into one transaction.
+pub const COMMIT_GROUP: usize = 256;
+/// Shortest `state_ttl`.
+pub const STATE_TTL_MIN: Duration = Duration::from_secs(60);
+/// Idle keys are looked for this often in a TTL, within the two bounds that follow.
+pub const STATE_SWEEP_SHARE: u32 = 8;
+/// Least time between two looks.
+pub const STATE_SWEEP_MIN: Duration = Duration::from_secs(10);
+/// Most time between two looks.
+pub const STATE_SWEEP_MAX: Duration = Duration::from_secs(3600);
+/// Keys that a look reads, and that a shard is told of, at once.
+pub const STATE_SWEEP_KEYS: usize = 256;
 /// Time to release what is held once a drain has passed its limit.
 pub const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a broker's connections are looked at.

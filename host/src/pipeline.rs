@@ -13,6 +13,7 @@
 //! | `stages`, `instances`, `slot` | a batch through the plugins, one failing message apart from all others; which version serves |
 //! | `observe` | who looks on while plugins are called |
 //! | `crash` | which messages hosts died with, and who runs alone |
+//! | `keeping`, `sweep` | what is kept before anything is acknowledged; which idle keys are forgotten |
 //! | `judge` | what becomes of a failure |
 //! | `start`, `change` | what a pipeline of the config is made of; how pipelines come and go while others run |
 //! | `address`, `publishing`, `journal` | what is sent where, and whether it arrived |
@@ -35,6 +36,7 @@ pub mod intake;
 pub mod job;
 pub mod journal;
 pub mod judge;
+pub mod keeping;
 pub mod lane;
 pub mod observe;
 mod plugins;
@@ -46,6 +48,7 @@ pub mod shard;
 pub mod slot;
 pub mod stages;
 mod start;
+mod sweep;
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,6 +63,7 @@ pub use self::change::Left;
 use self::crash::CrashJournal;
 pub use self::intake::{Readiness, State, Want};
 use self::journal::Journal;
+pub use self::keeping::{Commits, Committer};
 pub use self::plugins::{load as load_plugins, load_all as load_all_plugins};
 use self::shard::{Event, Shard};
 pub use self::start::{Prepared, Setup, StartError};
@@ -76,6 +80,8 @@ pub struct Pipelines {
     abandon: CancellationToken,
     /// One each for all pipelines: their bounds are the files'.
     journals: (Arc<Journal>, Arc<CrashJournal>),
+    /// Where state is kept.
+    commits: Commits,
 }
 
 /// A pipeline that runs, or is on its way out.

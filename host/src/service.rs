@@ -8,6 +8,7 @@
 mod conditions;
 mod folder;
 mod governance;
+mod keeping;
 mod supervisor;
 mod tables;
 #[cfg(test)]
@@ -31,7 +32,7 @@ use crate::limits::{LIVE_PING, LIVE_SILENCE, TAP_RATE_MAX};
 pub use crate::pipeline::load_plugins;
 use crate::pipeline::observe::Observer;
 use crate::pipeline::slot::PluginSlot;
-use crate::pipeline::{Pipelines, Readiness, Setup, State, Want, load_all_plugins};
+use crate::pipeline::{Committer, Pipelines, Readiness, Setup, State, Want, load_all_plugins};
 use crate::plugin::{Engine, EngineOptions};
 use crate::recorder::{Ear, Recorder, TapSettings};
 use crate::reference::Tables;
@@ -43,6 +44,7 @@ pub struct Service {
     inner: Arc<Inner>,
     tasks: Vec<JoinHandle<()>>,
     stopping: CancellationToken,
+    committer: Committer,
     /// The state folder, locked.
     _folder: Option<std::fs::File>,
 }
@@ -104,6 +106,9 @@ impl Service {
         let plugins = load_all_plugins(engine, &config).await?;
         let plugins: BTreeMap<String, Arc<PluginSlot>> =
             plugins.into_iter().map(|(name, plugin)| (name, PluginSlot::new(plugin))).collect();
+        let stateful = plugins.values().any(|slot| slot.current().stateful());
+        let store = keeping::open(&config, folder.is_some(), stateful).await?;
+        let committer = Committer::start(store, telemetry.state())?;
         let plans = topology::plan(&config);
         let stopping = CancellationToken::new();
         let tables = tables::open(&config, &stopping).await?;
@@ -127,6 +132,7 @@ impl Service {
             plugins: &plugins,
             tables: &tables,
             observers: Arc::new([Arc::clone(&recorder) as Arc<dyn Observer>]),
+            commits: committer.commits(),
             telemetry: &telemetry,
         })
         .await?;
@@ -151,7 +157,7 @@ impl Service {
         if let Some(alerts) = alerts {
             tasks.push(until(stopping.clone(), alerts.run()));
         }
-        Ok(Self { inner, tasks, stopping, _folder: folder })
+        Ok(Self { inner, tasks, stopping, committer, _folder: folder })
     }
 
     /// A broker, by its name in the config.
@@ -202,6 +208,7 @@ impl Service {
     /// Stops consuming, finishes what is in hand within `grace`, releases the rest, closes.
     pub async fn stop(self, grace: Duration) -> Stopped {
         let finished = self.inner.pipelines.drain(grace).await;
+        self.committer.stop();
         self.stopping.cancel();
         for task in self.tasks {
             if let Err(error) = task.await

@@ -1,20 +1,32 @@
 //! Keyed state: what plugins remember of a key, held by the host.
 //!
 //! State belongs to (pipeline, stage, key). A shard owns the keys of its partitions, so nothing here
-//! is locked. What a batch changed lies in a [`Changes`] above the committed [`Store`] until everything
+//! is locked. What a batch changed lies in a [`Changes`] above the committed [`Cache`] until everything
 //! that the batch led to is safe; taking a key out of the changes undoes it.
 //!
 //! | file | what |
 //! |---|---|
 //! | [`store`] | the trait of what keeps state beyond the process, and its words |
-//! | [`memory`] | the one that doesn't, for tests |
+//! | [`embedded`] | the one in a folder; only there is the database known |
+//! | `record` | one key's entry as bytes |
+//! | [`memory`], [`absent`] | one that doesn't outlast the process, for tests; one that can't be had |
+//! | [`cache`] | what a lane knows of it |
 
+pub mod absent;
+pub mod cache;
+pub mod embedded;
 pub mod memory;
+mod record;
 pub mod store;
 mod timers;
 
+pub use self::absent::AbsentStore;
+pub use self::cache::{Cache, CacheFigures};
+pub use self::embedded::EmbeddedStore;
 pub use self::memory::MemoryStore;
-pub use self::store::{Change, Commit, Kept, Place, Remembered, StateStore, StoreError, Usage};
+pub use self::store::{
+    Change, Commit, Durability, Kept, Place, Remembered, StateStore, StoreError, Usage,
+};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -65,13 +77,6 @@ pub struct Changes {
     keys: HashMap<Arc<str>, Vec<Option<Entry>>>,
 }
 
-/// The committed state of a pipeline's keys on one shard.
-#[derive(Debug, Default)]
-pub struct Store {
-    committed: Changes,
-    bytes: usize,
-}
-
 /// Generations of a rewound key start this much higher, above all that its undone batches used.
 const REWIND_STEP: u64 = 1 << 26;
 /// And those of one that ran again within its batch, so much: all batches that are under way together
@@ -79,6 +84,8 @@ const REWIND_STEP: u64 = 1 << 26;
 const RERUN_STEP: u64 = 1 << 18;
 /// Bits of a generation that count; those above tell pipelines and stages apart.
 const COUNTER_BITS: u32 = 48;
+/// Those bits.
+const COUNTER: u64 = (1 << COUNTER_BITS) - 1;
 
 /// The first generation of a state at that stage of that pipeline, so that one plugin in several
 /// places is never handed the same generation for different states.
@@ -114,10 +121,14 @@ impl Changes {
 
     /// Notes that batches which were built upon these were undone: the key's state stays, under
     /// generations that those didn't use.
-    pub fn rewind(&mut self, key: &str) {
+    /// The highest of these.
+    pub fn rewind(&mut self, key: &str) -> u64 {
+        let mut highest = 0;
         for entry in self.keys.get_mut(key).into_iter().flatten().flatten() {
             entry.generation += REWIND_STEP;
+            highest = highest.max(entry.generation & COUNTER);
         }
+        highest
     }
 
     /// Undoes a key.
@@ -140,80 +151,26 @@ impl Changes {
         }
     }
 
+    /// All entries, by key and stage.
+    pub fn entries(&self) -> impl Iterator<Item = (&Arc<str>, usize, &Entry)> {
+        self.keys.iter().flat_map(|(key, stages)| {
+            let entries = stages.iter().enumerate();
+            entries.filter_map(move |(stage, entry)| Some((key, stage, entry.as_ref()?)))
+        })
+    }
+
+    /// The same, taken.
+    pub fn into_entries(self) -> impl Iterator<Item = (Arc<str>, usize, Entry)> {
+        self.keys.into_iter().flat_map(|(key, stages)| {
+            let entries = stages.into_iter().enumerate();
+            entries.filter_map(move |(stage, entry)| Some((Arc::clone(&key), stage, entry?)))
+        })
+    }
+
     /// Whether nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
-    }
-}
-
-// === impl Store ===
-
-impl Store {
-    /// The committed entry of a key at a stage.
-    #[must_use]
-    pub fn get(&self, key: &str, stage: usize) -> Option<&Entry> {
-        self.committed.get(key, stage)
-    }
-
-    /// Whether the key has an entry at any stage.
-    #[must_use]
-    pub fn has(&self, key: &str) -> bool {
-        self.committed.keys.contains_key(key)
-    }
-
-    /// Makes changes permanent.
-    pub fn commit(&mut self, changes: Changes) {
-        for (key, stages) in changes.keys {
-            for (stage, entry) in stages.into_iter().enumerate() {
-                let Some(entry) = entry else { continue };
-                let before = self.get(&key, stage).map_or(0, Entry::len);
-                self.bytes = self.bytes + entry.len() - before;
-                self.committed.set(&key, stage, entry);
-            }
-        }
-    }
-
-    /// Notes that batches of this key were undone: its state stays, under generations that those
-    /// batches didn't use.
-    pub fn rewind(&mut self, key: &Arc<str>, stages: usize, pipeline: u16) {
-        for stage in 0..stages {
-            let mut entry = self.get(key, stage).cloned().unwrap_or_else(|| Entry {
-                generation: first_generation(pipeline, stage),
-                ..Entry::default()
-            });
-            entry.generation += REWIND_STEP;
-            self.committed.set(key, stage, entry);
-        }
-    }
-
-    /// The same for a pipeline whose stages were at those places before.
-    #[must_use]
-    pub fn restage(self, places: &[Option<usize>], pipeline: u16) -> Self {
-        let mut store = Self::default();
-        for (key, before) in self.committed.keys {
-            for (stage, place) in places.iter().enumerate() {
-                let kept = place.and_then(|place| before.get(place)).and_then(Option::as_ref);
-                let Some(kept) = kept else { continue };
-                let count = kept.generation & ((1 << COUNTER_BITS) - 1);
-                let generation = first_generation(pipeline, stage) | count;
-                store.bytes += kept.len();
-                store.committed.set(&key, stage, Entry { generation, ..kept.clone() });
-            }
-        }
-        store
-    }
-
-    /// How many keys have an entry.
-    #[must_use]
-    pub fn keys(&self) -> usize {
-        self.committed.keys.len()
-    }
-
-    /// Bytes of state.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.bytes
     }
 }
 

@@ -19,6 +19,7 @@ mod pipeline;
 mod process;
 mod recorder;
 mod snapshot;
+mod state;
 mod throttle;
 
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use self::notify::NotifyMetrics;
 pub use self::pipeline::{Outcome, PipelineMetrics};
 pub use self::recorder::RecorderMetrics;
 pub use self::snapshot::{PipelineSnapshot, PluginSnapshot};
+pub use self::state::StateMetrics;
 
 use self::families::Families;
 use self::notices::Notices;
@@ -83,6 +85,12 @@ impl Telemetry {
             .entry(name.to_owned())
             .or_insert_with(|| PipelineMetrics::new(name, &self.0.families, &self.0.notices))
             .clone()
+    }
+
+    /// The metrics of the store of state.
+    #[must_use]
+    pub fn state(&self) -> StateMetrics {
+        StateMetrics::new(&self.0.families.state)
     }
 
     /// The metrics of the broker of that name; the same ones each time.

@@ -7,6 +7,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `oracle`, `counts` | what must become of each input; what did |
+//! | `kept` | what the host keeps of each key at the end |
 //! | `workload`, `ends` | what is published and collected |
 //! | `proxy`, `frames` | the network between host and broker |
 //! | `faults`, `plan`, `trial` | what goes wrong; for how long; from start to verdict |
@@ -15,6 +16,7 @@ mod counts;
 mod ends;
 mod faults;
 mod frames;
+mod kept;
 mod oracle;
 mod plan;
 mod proxy;

@@ -106,8 +106,12 @@ fn imports_point_down() {
 }
 
 #[test]
-fn lapin_and_wasmtime_are_known_in_one_room_each() {
-    let homes = [("lapin", "host/src/broker/amqp"), ("wasmtime", "host/src/plugin")];
+fn lapin_and_wasmtime_and_redb_are_known_in_one_room_each() {
+    let homes = [
+        ("lapin", "host/src/broker/amqp"),
+        ("wasmtime", "host/src/plugin"),
+        ("redb", "host/src/state/embedded"),
+    ];
     let mut violations = Vec::new();
     for source in rust().iter().filter(|source| source.path.starts_with("host/src/")) {
         for (name, home) in homes {

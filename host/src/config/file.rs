@@ -14,7 +14,7 @@ use super::queue::{Catcher, QueueRead};
 use super::section::Section;
 use super::{
     Config, Exchange, ExchangeKind, Notify, Plugin, Queue, broker, exchange, notify, pipeline,
-    plugin, queue, service, table,
+    plugin, queue, service, state, table,
 };
 use crate::limits;
 
@@ -149,6 +149,7 @@ fn read_root(root: Section<'_>) -> (Config, Origins) {
     }
     let notify = read_rules(&root, usual, &mut origins);
     let failures = service::read_failures(root.section("failures"));
+    let state = state::read(root.section("state"));
     let service = service::read(root.section("service"));
     root.finish();
     let config = Config {
@@ -160,6 +161,7 @@ fn read_root(root: Section<'_>) -> (Config, Origins) {
         pipelines,
         failures,
         notify,
+        state,
         service,
     };
     (config, origins)

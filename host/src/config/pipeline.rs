@@ -42,6 +42,7 @@ pub(super) fn read(section: Section<'_>) -> Option<Pipeline> {
         key_required,
         id: section.item("id").and_then(|item| read_id(&item)).unwrap_or(IdSource::Property),
         id_window: read_id_window(section.section("id_window")),
+        state_ttl: section.duration("state_ttl", limits::STATE_TTL_MIN..=limits::HOST_DURATION_MAX),
         stages: read_stages(&section),
         outputs: read_outputs(&section),
         prefetch,

@@ -197,7 +197,8 @@ fn reference() -> Vec<(String, String)> {
                 .replace("[broker.NAME]", "broker.NAME")
                 .replace("[table.NAME]", "table.NAME")
                 .replace("[failures]", "failures")
-                .replace("[service]", "service");
+                .replace("[service]", "service")
+                .replace("[state]", "state");
         } else if let Some(row) = line.strip_prefix("| `") {
             let cells: Vec<&str> = row.split(" | ").map(str::trim).collect();
             let key = format!("{section}.{}", cells[0].trim_end_matches('`'));
@@ -220,7 +221,7 @@ fn the_reference_has_every_key_and_no_other() {
     let (_, _, known) = file::parse_with_keys(everything, Path::new("everything.toml"));
     let sections = [
         "broker", "exchange", "queue", "plugin", "table", "pipeline", "failures", "notify",
-        "service",
+        "service", "state",
     ];
     let known: Vec<&str> =
         known.iter().map(String::as_str).filter(|key| !sections.contains(key)).collect();

@@ -119,6 +119,8 @@ pub struct Pipeline {
     pub id: IdSource,
     /// How long and how many identities are remembered.
     pub id_window: IdWindow,
+    /// When state of keys that aren't used is forgotten; `None` is never.
+    pub state_ttl: Option<Duration>,
     /// Plugins in order, at least one.
     pub stages: Vec<Stage>,
     /// Where emissions may go, by name.

@@ -7,7 +7,7 @@
 //!                              └───────────────trouble lasts───────────────────┘
 //! ```
 //!
-//! Publishing and lanes trip it; the intake, which owns the consumer, opens it and tries again with one
+//! Publishing, lanes and the committer trip it; the intake, which owns the consumer, opens it and tries again with one
 //! delivery. That one is held while its results are tried, for up to [`PROBE_HOLD`]: each release counts
 //! against a queue's delivery limit, so an outage of a day costs the message at the head of its queue
 //! less than 80 of them, and no other more than a few.

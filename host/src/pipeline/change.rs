@@ -15,8 +15,10 @@ use super::lane::{Lane, Legacy};
 use super::publishing::Publishing;
 use super::shard::Event;
 use super::start::{Prepared, Setup, StartError, prepare};
+use super::sweep::Sweep;
 use super::{Pipelines, Running, Tasks, join};
 use crate::config::{Pipeline, RetryOrder};
+use crate::state::Remembered;
 
 /// What a pipeline leaves that has ended.
 #[derive(Debug)]
@@ -64,13 +66,21 @@ impl Pipelines {
         let wish = left.as_ref().map_or(Want::Run, |left| left.wish);
         let mut legacies = left.map(|left| left.lanes).unwrap_or_default().into_iter();
         let mut publishing = Vec::new();
-        for shard in &self.shards {
+        let now_us = super::unix_us();
+        let anew = legacies.len() == 0;
+        for (number, shard) in self.shards.iter().enumerate() {
             let (groups, requests) = mpsc::channel(1);
             let (breaker, metrics) = (Arc::clone(&shape.breaker), shape.metrics.clone());
             let targets = Arc::clone(&prepared.targets);
             let task = Publishing::new(targets, metrics, breaker, abandon.clone());
             publishing.push(tokio::spawn(task.run(lane, requests, shard.clone())));
-            let mut new = Lane::new(Arc::clone(shape), groups);
+            let keeping = self.commits.keeping(lane, shard.clone());
+            let mut new = Lane::new(Arc::clone(shape), groups, keeping);
+            if anew {
+                let own =
+                    |one: &&Remembered| usize::from(one.partition) % self.shards.len() == number;
+                new.recall(prepared.remembered.iter().filter(own).copied(), now_us);
+            }
             if shape.policy.retry.order == RetryOrder::Key {
                 new = new.with_alarm(Alarm::start(lane, shard.clone()));
             }
@@ -88,8 +98,12 @@ impl Pipelines {
         prepared: Prepared,
         lane: usize,
         wish: Want,
-        (publishing, abandon): (Vec<JoinHandle<()>>, CancellationToken),
+        (mut publishing, abandon): (Vec<JoinHandle<()>>, CancellationToken),
     ) {
+        let stateful = prepared.shape.plugins.iter().any(|slot| slot.current().stateful());
+        let store = stateful.then(|| Arc::clone(self.commits.store()));
+        let sweep = Sweep::of(&prepared.shape, self.commits.store(), &self.shards, lane);
+        publishing.extend(sweep.map(|sweep| tokio::spawn(sweep.run())));
         let Prepared { shape, broker, readiness, request, reading, ramp, .. } = prepared;
         let (want, wanted) = watch::channel(wish);
         let state = Arc::new(Mutex::new(State::Waiting("starting".to_owned())));
@@ -115,6 +129,7 @@ impl Pipelines {
             ramp,
             breaker: Arc::clone(&shape.breaker),
             journals: (Arc::clone(&shape.journal), Arc::clone(&shape.crashes)),
+            store,
             metrics: shape.metrics.clone(),
             want: wanted,
             state,

@@ -45,6 +45,7 @@ pub(crate) fn job(key: &str, priority: u8, body: &str) -> Job {
         message,
         body,
         key: (!key.is_empty()).then(|| key.into()),
+        partition: 0,
         identity: None,
         seed: [0; 16],
         attempt: 1,

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::headers::History;
 use crate::config::IdWindow;
+use crate::state::Remembered;
 
 /// A message's identity at one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,7 +41,9 @@ pub struct Window {
     limits: IdWindow,
     settled: HashMap<[u8; 16], End>,
     bodies: HashMap<[u8; 16], [u8; 16]>,
-    order: VecDeque<(Instant, Identity)>,
+    order: VecDeque<(Instant, Remembered)>,
+    /// Those past the limits, of which the store needn't know any more.
+    forgotten: Vec<Remembered>,
 }
 
 /// How a message ended.
@@ -77,7 +80,13 @@ impl Window {
     /// An empty window of these limits.
     #[must_use]
     pub fn new(limits: IdWindow) -> Self {
-        Self { limits, settled: HashMap::new(), bodies: HashMap::new(), order: VecDeque::new() }
+        Self {
+            limits,
+            settled: HashMap::new(),
+            bodies: HashMap::new(),
+            order: VecDeque::new(),
+            forgotten: Vec::new(),
+        }
     }
 
     /// The same under other limits, which count from the next that is remembered.
@@ -98,15 +107,34 @@ impl Window {
         }
     }
 
-    /// Remembers a settled identity, and forgets those past the limits.
-    pub fn settle(&mut self, identity: Identity, now: Instant) {
-        self.bodies.insert(identity.id, identity.whole);
-        self.remember(identity, End::Settled, now);
+    /// Remembers a settled message, and forgets those past the limits.
+    pub fn settle(&mut self, one: Remembered, now: Instant) {
+        let end = if one.dead { End::DeadLettered } else { End::Settled };
+        if !one.dead {
+            self.bodies.insert(one.id, one.whole);
+        }
+        if self.settled.insert(one.whole, end).is_none() {
+            self.order.push_back((now, one));
+        }
+        while self.order.len() > self.limits.entries
+            || self.order.front().is_some_and(|(at, _)| self.is_old(*at, now))
+        {
+            self.forget_oldest();
+        }
     }
 
-    /// Remembers a dead-lettered identity, and forgets those past the limits.
-    pub fn bury(&mut self, identity: Identity, now: Instant) {
-        self.remember(identity, End::DeadLettered, now);
+    /// Takes up what another host settled that long ago.
+    pub fn recall(&mut self, one: Remembered, age: Duration, at: Instant) {
+        if age > self.limits.age {
+            self.forgotten.push(one);
+        } else {
+            self.settle(one, at);
+        }
+    }
+
+    /// What was forgotten since it was last asked.
+    pub fn take_forgotten(&mut self) -> Vec<Remembered> {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// A dead letter was brought back: it is to run again.
@@ -116,27 +144,17 @@ impl Window {
         }
     }
 
-    fn remember(&mut self, identity: Identity, end: End, now: Instant) {
-        if self.settled.insert(identity.whole, end).is_none() {
-            self.order.push_back((now, identity));
-        }
-        while self.order.len() > self.limits.entries
-            || self.order.front().is_some_and(|(at, _)| self.is_old(*at, now))
-        {
-            self.forget_oldest();
-        }
-    }
-
     fn is_old(&self, at: Instant, now: Instant) -> bool {
         now.saturating_duration_since(at) > self.limits.age.max(Duration::from_millis(1))
     }
 
     fn forget_oldest(&mut self) {
-        if let Some((_, identity)) = self.order.pop_front() {
-            self.settled.remove(&identity.whole);
-            if self.bodies.get(&identity.id) == Some(&identity.whole) {
-                self.bodies.remove(&identity.id);
+        if let Some((_, one)) = self.order.pop_front() {
+            self.settled.remove(&one.whole);
+            if self.bodies.get(&one.id) == Some(&one.whole) {
+                self.bodies.remove(&one.id);
             }
+            self.forgotten.push(one);
         }
     }
 }

@@ -21,6 +21,7 @@ use super::ramp::Ramp;
 use super::shard::Event;
 use crate::broker::{Broker, BrokerError, ConsumeRequest, Consumer, Delivery};
 use crate::limits::{PARTITIONS, PROBE_MESSAGES, PROBE_QUIET, RELEASE_TIMEOUT};
+use crate::state::StateStore;
 use crate::telemetry::PipelineMetrics;
 
 /// What a pipeline should do.
@@ -80,6 +81,8 @@ pub struct Intake {
     pub breaker: Arc<Breaker>,
     /// What must be written before it may consume again.
     pub journals: (Arc<Journal>, Arc<CrashJournal>),
+    /// And where state is kept, if this pipeline keeps any.
+    pub store: Option<Arc<dyn StateStore>>,
     /// What it tells.
     pub metrics: PipelineMetrics,
     /// What it should do.
@@ -173,11 +176,18 @@ impl Intake {
             }
             () = backoff.wait() => {}
         }
-        let (reports, crashes) = &self.journals;
-        match reports.check().and_then(|()| crashes.check()) {
+        match self.can_write() {
             Ok(()) => self.breaker.probe(),
-            Err(error) => self.breaker.open(&format!("the state folder can't be written: {error}")),
+            Err(why) => self.breaker.open(&why),
         }
+    }
+
+    /// Whether all can be written that must be before anything is acknowledged.
+    fn can_write(&self) -> Result<(), String> {
+        let (reports, crashes) = &self.journals;
+        let journals = reports.check().and_then(|()| crashes.check());
+        journals.map_err(|error| format!("the state folder can't be written: {error}"))?;
+        self.store.as_ref().map_or(Ok(()), |store| store.check().map_err(|why| why.to_string()))
     }
 
     fn enter(&self, state: State) {
@@ -283,7 +293,7 @@ impl Intake {
         let sequence = counts.deliveries;
         counts.deliveries += 1;
         let arrival = Arrival { delivery, consumer: counts.consumers, sequence };
-        let job = self.reading.prepare(arrival);
+        let mut job = self.reading.prepare(arrival);
         let partition = match &job.key {
             Some(key) => partition(key),
             // Messages without a key may go anywhere; one that comes again, to its identity.
@@ -292,6 +302,7 @@ impl Intake {
                 None => usize::try_from(sequence).unwrap_or(0) % PARTITIONS,
             },
         };
+        job.partition = u8::try_from(partition).unwrap_or(0);
         let shard = &self.shards[partition % self.shards.len()];
         if shard.send(Event::Arrived(self.lane, Box::new(job))).await.is_err() {
             // The shard is gone, and its receipt was released with the event.
@@ -345,7 +356,7 @@ impl Intake {
 }
 
 /// The partition of a key: never changes, on no host.
-fn partition(key: &str) -> usize {
+pub(super) fn partition(key: &str) -> usize {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
     usize::try_from(hasher.finish() % PARTITIONS as u64).unwrap_or(0)

@@ -20,6 +20,8 @@ pub struct Job {
     pub body: Bytes,
     /// What orders it and finds its state.
     pub key: Option<Arc<str>>,
+    /// The partition that it belongs to.
+    pub partition: u8,
     /// Who it is; `None` where the pipeline or the message has no id.
     pub identity: Option<Identity>,
     /// What ids derived from it start from.

@@ -1,15 +1,16 @@
 //! One pipeline on one shard: what waits, what ran and waits to be published, what is being published.
 //!
 //! ```text
-//! backlog ──take──► run ──► ready groups ──► publishing ──► commit state, identities ──► settle
+//! backlog ──take──► run ──► ready groups ──► publishing ──► confirmed ──► committing ──► settle
 //!    ▲                          │                 │
 //!    └──────────── rewind ◄─────┴─────────────────┘
 //! ```
 //!
-//! State changes of a group stay in the group until it is published. A key that must be rewound gives
+//! State changes of a group stay in the group until they are committed. A key that must be rewound gives
 //! them up, in the group and in all later ones, and its messages return to the front of the backlog.
 
 mod admit;
+mod commit;
 mod crash;
 mod give_up;
 mod group;
@@ -31,6 +32,7 @@ use super::alarm::Alarm;
 use super::backlog::Backlog;
 use super::identity::Window;
 use super::job::Job;
+use super::keeping::Keeping;
 use super::publishing::{Done, Fate};
 use super::shape::Shape;
 use super::stages::{self, Call, Outcome, Run, Setting};
@@ -38,7 +40,7 @@ use crate::broker::Settlement;
 use crate::config::BatchLimits;
 use crate::fault::{self, Point};
 use crate::limits::READY_BATCHES_MAX;
-use crate::state::{Changes, Store};
+use crate::state::{Cache, Changes};
 use crate::telemetry::Outcome as Settled;
 use crate::verdict::Failure;
 
@@ -49,7 +51,12 @@ pub struct Lane {
     ready: VecDeque<Group>,
     publishing: Option<Group>,
     publisher: mpsc::Sender<Vec<Planned>>,
-    store: Store,
+    /// Published; in the next commit.
+    confirmed: Option<Group>,
+    /// In the commit that is under way.
+    committing: Option<Group>,
+    keeping: Keeping,
+    cache: Cache,
     window: Window,
     /// Identities that are between the backlog and their settlement.
     running: HashSet<[u8; 16]>,
@@ -63,16 +70,21 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// An idle lane that hands its groups to `publisher`.
-    pub fn new(shape: Arc<Shape>, publisher: mpsc::Sender<Vec<Planned>>) -> Self {
+    /// An idle lane that hands its groups to `publisher`, and what they did to `keeping`.
+    pub fn new(shape: Arc<Shape>, publisher: mpsc::Sender<Vec<Planned>>, keeping: Keeping) -> Self {
         let window = Window::new(shape.id_window);
+        let first = shape.stages.iter().map(|stage| stage.first_generation).collect();
+        let cache = Cache::new(shape.state_cache, first);
         Self {
             shape,
             backlog: Backlog::default(),
             ready: VecDeque::new(),
             publishing: None,
             publisher,
-            store: Store::default(),
+            confirmed: None,
+            committing: None,
+            keeping,
+            cache,
             window,
             running: HashSet::new(),
             stranded: Vec::new(),
@@ -105,7 +117,8 @@ impl Lane {
     /// Whether nothing that ran is unsettled or must run again as it did before: other versions of
     /// its plugins may take over without any message having effects of two.
     pub fn rests(&self) -> bool {
-        self.ready.is_empty() && self.publishing.is_none() && self.backlog.half_told().is_empty()
+        let idle = self.ready.is_empty() && self.publishing.is_none() && !self.is_committing();
+        idle && self.backlog.half_told().is_empty()
     }
 
     /// Has nothing new begin until [`Lane::rests`].
@@ -147,6 +160,11 @@ impl Lane {
         }
         self.settle_known(&mut taken);
         if !taken.is_empty() {
+            if let Err(why) = self.fetch(call, &mut taken) {
+                self.shape.breaker.trip(&why);
+                self.put_back(taken);
+                return false;
+            }
             self.bound_keys(&mut taken);
             let guard = match self.guard(&mut taken) {
                 Ok(guard) => guard,
@@ -165,6 +183,7 @@ impl Lane {
             fault::point(Point::PostRun, || taken.iter().map(|job| &*job.body));
             let group = self.group(taken, run, now_us / 1_000_000);
             self.ready.push_back(group);
+            self.cache.trim();
             self.divert_overflow();
             self.dispatch();
         }
@@ -174,12 +193,7 @@ impl Lane {
     fn run(&self, call: &mut dyn Call, jobs: &[Job], now_us: u64) -> Run {
         let shape = &*self.shape;
         let view = |key: &str, stage: usize| {
-            let newest_first = self.ready.iter().rev().chain(&self.publishing);
-            newest_first
-                .filter_map(|group| group.changes.get(key, stage))
-                .next()
-                .or_else(|| self.store.get(key, stage))
-                .cloned()
+            self.above(key, stage).or_else(|| self.cache.get(key, stage)).cloned()
         };
         let resolve = |output: &str| shape.addresses.resolve(output);
         let setting = Setting { stages: &shape.stages, view: &view, resolve: &resolve, now_us };
@@ -191,6 +205,8 @@ impl Lane {
     }
 
     fn group(&mut self, jobs: Vec<Job>, mut run: Run, now_s: u64) -> Group {
+        self.cache.handed(&run.changes);
+        self.touch(&jobs, &mut run.changes, now_s);
         let ran = jobs.into_iter().zip(run.outcomes).collect();
         let ran = self.keep_order(ran, &mut run.changes, now_s);
         let addresses = &self.shape.addresses;
@@ -257,11 +273,7 @@ impl Lane {
             }
         }
         let rewound = self.rewind_failed(&failed, &mut changes, &mut open);
-        self.commit(changes);
-        fault::point(Point::PostCommit, || open.iter().map(|entry| &*entry.job.body));
-        for entry in open {
-            self.finish(entry);
-        }
+        self.commit(open, changes);
         self.backlog.push_front(rewound);
         self.sentence_failed(failed, now_s);
         self.dispatch();
@@ -290,7 +302,7 @@ impl Lane {
         for key in &keys {
             changes.forget(key);
             self.ready.iter_mut().for_each(|group| group.changes.forget(key));
-            self.store.rewind(key, self.shape.stages.len(), self.shape.index);
+            self.rewind(key);
         }
         self.shape.metrics.rewound(rewound.len());
         rewound.into_iter().map(|entry| self.reopen(entry.job)).collect()
@@ -301,41 +313,6 @@ impl Lane {
             self.running.remove(&identity.whole);
         }
         job
-    }
-
-    fn commit(&mut self, changes: Changes) {
-        let (keys, bytes) = (self.store.keys(), self.store.bytes());
-        self.store.commit(changes);
-        let delta = |now: usize, before: usize| {
-            i64::try_from(now).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX)
-        };
-        self.shape
-            .metrics
-            .state_keys(delta(self.store.keys(), keys), delta(self.store.bytes(), bytes));
-    }
-
-    fn finish(&mut self, entry: Entry) {
-        let (settlement, outcome) = match &entry.end {
-            End::Done => (Settlement::Ack, Settled::Done),
-            End::Dropped(reason) => {
-                tracing::debug!(pipeline = self.shape.name, reason, "dropped");
-                (Settlement::Ack, Settled::Dropped)
-            }
-            End::Failed(_, Settled::DeadLettered) => {
-                (Settlement::DeadLetter, Settled::DeadLettered)
-            }
-            End::Failed(_, settled) => (Settlement::Ack, *settled),
-            End::Diverted => (Settlement::Ack, Settled::Retried),
-        };
-        // A diverted message comes back as the one that it is.
-        let ended = entry.job.identity.filter(|_| !matches!(entry.end, End::Diverted));
-        match (settlement, ended) {
-            (Settlement::Ack, Some(identity)) => self.window.settle(identity, Instant::now()),
-            (Settlement::DeadLetter, Some(identity)) => self.window.bury(identity, Instant::now()),
-            _ => {}
-        }
-        self.note_settled(&entry.job);
-        self.settle(entry.job, settlement, outcome);
     }
 
     /// Settles a message that was taken from the backlog.
@@ -353,7 +330,7 @@ impl Lane {
     }
 
     /// A consumer of this pipeline is gone, and the broker will deliver again what it had handed out:
-    /// everything of it is forgotten, but what is being published, whose outputs may be safe already.
+    /// everything of it is forgotten, but what is being published or kept, whose outputs may be safe already.
     pub fn lost(&mut self, consumer: u64) {
         for job in self.backlog.extract(|job| job.consumer <= consumer) {
             // Its identity may be that of a twin in publication, which goes on.
@@ -372,18 +349,34 @@ impl Lane {
         self.forget_parked();
     }
 
-    /// What a key was handed since its state was committed, or came into publication, is undone.
-    fn rewind(&mut self, key: &Arc<str>) {
-        if let Some(group) = &mut self.publishing {
-            group.changes.rewind(key);
+    /// What a key was handed on top of what is here of it is undone.
+    fn rewind(&mut self, key: &str) {
+        let published = self.publishing.iter_mut().chain(&mut self.confirmed);
+        for group in self.ready.iter_mut().chain(published).chain(&mut self.committing) {
+            let highest = group.changes.rewind(key);
+            self.cache.reached(highest);
         }
-        self.store.rewind(key, self.shape.stages.len(), self.shape.index);
+        self.cache.rewind(key);
+    }
+
+    /// No more will come: releases all but what is being kept, whose outputs are safe.
+    pub fn wind_up(&mut self) {
+        self.lost(u64::MAX);
+        for entry in self.publishing.take().into_iter().flat_map(|group| group.entries) {
+            self.settle(entry.job, Settlement::Release, Settled::Released);
+        }
+    }
+
+    /// Whether something is being kept.
+    pub fn is_committing(&self) -> bool {
+        self.confirmed.is_some() || self.committing.is_some()
     }
 
     /// The shard stops: what is still held here, if only for a consumer that is gone, is released.
     pub fn close(&mut self) {
-        self.lost(u64::MAX);
-        for entry in self.publishing.take().into_iter().flat_map(|group| group.entries) {
+        self.wind_up();
+        let groups = [self.confirmed.take(), self.committing.take()];
+        for entry in groups.into_iter().flatten().flat_map(|group| group.entries) {
             self.settle(entry.job, Settlement::Release, Settled::Released);
         }
     }

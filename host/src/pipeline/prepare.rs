@@ -64,6 +64,7 @@ impl Reading {
             seed: self.seed(identity.as_ref(), sequence),
             body,
             key,
+            partition: 0,
             identity,
             attempt: history.attempt,
             first_failed_at: history.first_failed_at,

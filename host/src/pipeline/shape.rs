@@ -1,6 +1,7 @@
 //! What a pipeline's lanes have in common: its stages, its policy, its addresses, its bounds.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::address::Addresses;
 use super::breaker::Breaker;
@@ -12,6 +13,7 @@ use super::observe::Observers;
 use super::slot::PluginSlot;
 use super::stages::Stage;
 use crate::config::{BatchLimits, IdWindow};
+use crate::state::Place;
 use crate::telemetry::PipelineMetrics;
 
 /// What is the same for a pipeline on every shard.
@@ -32,6 +34,14 @@ pub struct Shape {
     pub addresses: Addresses,
     /// Bounds of a batch.
     pub batch: BatchLimits,
+    /// Where each stage's state is kept.
+    pub places: Vec<Arc<Place>>,
+    /// Keys that it may have, each counted once per stage.
+    pub state_keys: u64,
+    /// Bytes of state that a lane holds above the store.
+    pub state_cache: usize,
+    /// When keys that aren't used are forgotten.
+    pub state_ttl: Option<Duration>,
     /// Bounds of the identities remembered.
     pub id_window: IdWindow,
     /// What it holds of its prefetch.

@@ -6,6 +6,7 @@
 //! with their pipelines.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::{mpsc, oneshot};
@@ -28,6 +29,10 @@ pub enum Event {
     Arrived(usize, Box<Job>),
     /// That pipeline's group is through.
     Published(usize, Done),
+    /// What that pipeline's lane handed over is kept.
+    Committed(usize),
+    /// Those keys of that pipeline weren't used at that stage since then, in seconds since 1970.
+    Idle(usize, usize, Vec<Arc<str>>, u64),
     /// Consumers of that pipeline up to this one are gone.
     Lost(usize, u64),
     /// Consumers of that pipeline up to this one are being wound down; all that they handed out is here.
@@ -73,7 +78,7 @@ impl Shard {
         let (running, ended) = oneshot::channel::<()>();
         let thread = thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
             let _running = running;
-            Worker { lanes: BTreeMap::new(), guests: instances, inbox, stopped: false }.run();
+            Worker::new(instances, inbox).run();
         })?;
         Ok(Self { events, thread: Some(thread), ended })
     }
@@ -87,8 +92,7 @@ impl Shard {
         let (running, ended) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
             let _running = running;
-            let lanes = BTreeMap::new();
-            Worker { lanes, guests, inbox, stopped: false }.run_on_runtime().await;
+            Worker::new(guests, inbox).run_on_runtime().await;
         });
         (Self { events, thread: None, ended }, task.abort_handle())
     }
@@ -122,12 +126,19 @@ impl Shard {
 
 struct Worker<G> {
     lanes: BTreeMap<usize, Lane>,
+    /// Lanes that are over but for what is being kept, and who waits for that.
+    leaving: BTreeMap<usize, oneshot::Sender<Legacy>>,
     guests: G,
     inbox: mpsc::Receiver<Event>,
     stopped: bool,
 }
 
 impl<G: Guests> Worker<G> {
+    fn new(guests: G, inbox: mpsc::Receiver<Event>) -> Self {
+        let (lanes, leaving) = (BTreeMap::new(), BTreeMap::new());
+        Self { lanes, leaving, guests, inbox, stopped: false }
+    }
+
     fn run(mut self) {
         while !self.stopped {
             // What waits without running waits for what is being published: a duplicate for its twin.
@@ -176,6 +187,10 @@ impl<G: Guests> Worker<G> {
                 None => job.receipt.settle(Settlement::Release),
             },
             Event::Published(id, done) => self.tell(id, |lane| lane.published(done)),
+            Event::Committed(id) => self.committed(id),
+            Event::Idle(id, stage, keys, since_s) => {
+                self.tell(id, |lane| lane.idle(stage, keys, since_s));
+            }
             Event::Lost(id, consumer) => self.tell(id, |lane| lane.lost(consumer)),
             Event::Draining(id, consumer) => self.tell(id, |lane| lane.draining(consumer)),
             Event::Due(id) => self.tell(id, Lane::unpark),
@@ -194,7 +209,28 @@ impl<G: Guests> Worker<G> {
         }
     }
 
+    /// Its successor must not begin before all that it published is kept.
     fn remove(&mut self, id: usize, answer: oneshot::Sender<Legacy>) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        lane.wind_up();
+        if lane.is_committing() {
+            self.leaving.insert(id, answer);
+        } else {
+            self.leave(id, answer);
+        }
+    }
+
+    fn committed(&mut self, id: usize) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        lane.committed();
+        if !lane.is_committing()
+            && let Some(answer) = self.leaving.remove(&id)
+        {
+            self.leave(id, answer);
+        }
+    }
+
+    fn leave(&mut self, id: usize, answer: oneshot::Sender<Legacy>) {
         let Some(lane) = self.lanes.remove(&id) else { return };
         let slots = |lane: &Lane| lane.shape().plugins.iter().map(|slot| slot.id()).collect();
         let gone: Vec<u64> = slots(&lane);

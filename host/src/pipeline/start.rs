@@ -14,6 +14,7 @@ use super::flight::InFlight;
 use super::intake::Readiness;
 use super::journal::Journal;
 use super::judge::{Policy, Terminal};
+use super::keeping::Commits;
 use super::observe::Observers;
 use super::prepare::Reading;
 use super::publishing::Target;
@@ -26,6 +27,7 @@ use crate::broker::{Broker, ConsumeRequest, Declaration};
 use crate::config::{Config, DeadLetter, KeySource, Pipeline, Queue, Retry};
 use crate::limits::SHARD_EVENTS;
 use crate::reference::Tables;
+use crate::state::{Place, Remembered, StoreError};
 use crate::telemetry::Telemetry;
 use crate::topology::{self, Plan};
 
@@ -45,6 +47,8 @@ pub struct Setup<'s> {
     pub tables: &'s Tables,
     /// Who looks on while they are called.
     pub observers: Observers,
+    /// Where state is kept.
+    pub commits: &'s Commits,
     /// Where everything is counted.
     pub telemetry: &'s Telemetry,
 }
@@ -63,6 +67,9 @@ pub enum StartError {
         /// `plugin 'x'`
         what: String,
     },
+    /// What was kept before can't be read.
+    #[error(transparent)]
+    State(#[from] StoreError),
     /// The system has no thread to give.
     #[error("can't start a thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -78,6 +85,8 @@ pub struct Prepared {
     pub(super) request: ConsumeRequest,
     pub(super) reading: Reading,
     pub(super) ramp: Ramp,
+    /// Messages that were settled by hosts before this one.
+    pub(super) remembered: Vec<Remembered>,
 }
 
 impl Pipelines {
@@ -107,6 +116,7 @@ impl Pipelines {
             threads: Mutex::new(Some(threads)),
             abandon: CancellationToken::new(),
             journals: (journal, crashes),
+            commits: setup.commits.clone(),
         };
         for prepared in pipelines.prepare(setup, &config.pipelines)? {
             pipelines.add(prepared, None).await;
@@ -175,7 +185,13 @@ fn shape(
         let tables = stage.tables.iter().map(table).collect::<Result<_, _>>()?;
         stages.push(Stage::new(stage, (index, at), tables));
     }
+    let plugins_of_stages = pipeline.stages.iter().map(|stage| stage.plugin.as_str());
+    let state = &setup.config.state;
     Ok(Shape {
+        places: Place::of_stages(&pipeline.name, plugins_of_stages),
+        state_keys: state.keys,
+        state_cache: state.cache_bytes / shard_count(setup.config),
+        state_ttl: pipeline.state_ttl,
         index,
         name: pipeline.name.clone(),
         stages,
@@ -273,7 +289,10 @@ fn consume(
         id: pipeline.id.clone(),
         nonce: u128::to_le_bytes(fastrand::u128(..)),
     };
+    let store = setup.commits.store();
+    let remembered = if stateful { store.remembered(&pipeline.name)? } else { Vec::new() };
     Ok(Prepared {
+        remembered,
         targets,
         broker: Arc::clone(broker),
         readiness: readiness.clone(),

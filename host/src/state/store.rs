@@ -68,6 +68,15 @@ pub struct Kept {
     pub touched_s: u64,
 }
 
+/// What a commit outlasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The death of the process, not that of the machine.
+    Process,
+    /// Power loss too: every group of commits is synced to the disk.
+    Power,
+}
+
 /// How much is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -109,8 +118,8 @@ pub enum StoreError {
 }
 
 /// What helps against damage.
-const REMEDY: &str = "restore the folder from a backup (docs/state.md), take out what is damaged with \
-                      `sluicegate state rm`, or move the folder away to begin without state";
+const REMEDY: &str = "restore the folder from a backup (docs/state.md), or move it away to begin \
+                      without state";
 
 /// Keeps state. Called by many threads; a commit is one transaction.
 pub trait StateStore: Send + Sync {

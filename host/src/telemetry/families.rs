@@ -39,8 +39,7 @@ pub(super) struct Families {
     pub(super) id_conflicts: Family<Labels, Counter>,
     pub(super) forged_headers: Family<Labels, Counter>,
     pub(super) reports_unsent: Family<Labels, Counter>,
-    pub(super) state_keys: Family<Labels, Gauge>,
-    pub(super) state_bytes: Family<Labels, Gauge>,
+    pub(super) state: StateFamilies,
     pub(super) paused: Family<Labels, Gauge>,
     pub(super) told: ToldFamilies,
     pub(super) dead_letters: DeadLetterFamilies,
@@ -49,6 +48,20 @@ pub(super) struct Families {
     pub(super) broker_blocked: Family<Labels, Gauge>,
     pub(super) broker_reconnects: Family<Labels, Counter>,
     pub(super) broker_receipts_dropped: Family<Labels, Counter>,
+}
+
+/// What is kept of keys.
+#[derive(Debug)]
+pub(super) struct StateFamilies {
+    pub(super) keys: Family<Labels, Gauge>,
+    pub(super) bytes: Family<Labels, Gauge>,
+    pub(super) hits: Family<Labels, Counter>,
+    pub(super) misses: Family<Labels, Counter>,
+    pub(super) swept: Family<Labels, Counter>,
+    pub(super) commits: Counter,
+    pub(super) groups: Histogram,
+    pub(super) records: Counter,
+    pub(super) refused: Counter,
 }
 
 /// What is the matter, and who is told.
@@ -121,8 +134,7 @@ impl Families {
                 "failure_reports_unsent",
                 "Failure reports that weren't confirmed in time",
             ),
-            state_keys: add(r, "state_keys", "Keys that have state"),
-            state_bytes: bytes(r, "state", "State of all keys"),
+            state: StateFamilies::register(r),
             paused: add(r, "pipeline_paused", "1 while the pipeline takes no deliveries"),
             told: ToldFamilies::register(r),
             dead_letters: DeadLetterFamilies::register(r),
@@ -139,6 +151,24 @@ impl Families {
                 "broker_receipts_dropped",
                 "Deliveries of this broker released because nothing settled them: a bug",
             ),
+        }
+    }
+}
+
+// === impl StateFamilies ===
+
+impl StateFamilies {
+    fn register(r: &mut Registry) -> Self {
+        Self {
+            keys: add(r, "state_keys", "Keys that have state, each counted once per stage"),
+            bytes: bytes(r, "state", "State of all keys"),
+            hits: add(r, "state_cache_hits", "State that a batch needed and that was in memory"),
+            misses: add(r, "state_cache_misses", "State that was read from the store first"),
+            swept: add(r, "state_keys_swept", "Keys forgotten because they weren't used"),
+            commits: add(r, "state_commits", "Commits of lanes that were kept"),
+            groups: seconds(r, "state_commit_duration", "One transaction of such commits"),
+            records: add(r, "state_records", "Entries of keys that were written"),
+            refused: add(r, "state_commits_refused", "Transactions that failed, to be tried again"),
         }
     }
 }

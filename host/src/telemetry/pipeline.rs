@@ -1,5 +1,7 @@
 //! What happens in one pipeline, counted and, where an operator should hear of it, logged.
 
+mod state;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,6 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
+use self::state::Keyed;
 use super::bounded::Bounded;
 use super::failures::{Failed, Failures};
 use super::families::{Families, Labels};
@@ -61,8 +64,7 @@ struct Inner {
     forged: Counter,
     forged_lines: Throttle,
     reports_unsent: Counter,
-    state_keys: Gauge,
-    state_bytes: Gauge,
+    state: Keyed,
     paused: Gauge,
     paused_why: Mutex<Option<String>>,
     failures: Failures,
@@ -147,8 +149,7 @@ impl PipelineMetrics {
             forged: counter(&families.forged_headers),
             forged_lines: Throttle::every(limits::FORGED_LOG_INTERVAL),
             reports_unsent: counter(&families.reports_unsent),
-            state_keys: gauge(&families.state_keys),
-            state_bytes: gauge(&families.state_bytes),
+            state: Keyed::new(&families.state, &labels),
             paused: gauge(&families.paused),
             paused_why: Mutex::default(),
             failures: Failures::new(families),
@@ -280,12 +281,6 @@ impl PipelineMetrics {
         self.0.in_flight.inc_by(delta);
     }
 
-    /// More, or fewer, keys have state, of so many bytes more or less.
-    pub fn state_keys(&self, delta: i64, bytes: i64) {
-        self.0.state_keys.inc_by(delta);
-        self.0.state_bytes.inc_by(bytes);
-    }
-
     /// The pipeline takes no deliveries because of this, or takes them again. Logged where it changes.
     pub fn paused(&self, why: Option<&str>) {
         let mut current = self.0.paused_why.lock().unwrap_or_else(PoisonError::into_inner);
@@ -339,8 +334,8 @@ impl PipelineMetrics {
             id_conflicts: it.id_conflicts.get(),
             forged_headers: it.forged.get(),
             reports_unsent: it.reports_unsent.get(),
-            state_keys: it.state_keys.get(),
-            state_bytes: it.state_bytes.get(),
+            state_keys: it.state.keys.get(),
+            state_bytes: it.state.bytes.get(),
             paused: self.paused_why(),
             latency_p50_s: it.latency.quantile_s(0.5),
             latency_p99_s: it.latency.quantile_s(0.99),

@@ -77,7 +77,7 @@ fn every_event_of_a_pipeline_shows_in_text_and_snapshot() {
     metrics.report_unsent();
     metrics.in_flight(2);
     metrics.in_flight(-1);
-    metrics.state_keys(4, 400);
+    metrics.state(4, 400);
     metrics.paused(Some("broker 'main' is away"));
     metrics.processed_latency(Duration::from_millis(20));
 

@@ -8,10 +8,11 @@ mod handover;
 use super::*;
 use crate::config::{
     BatchLimits, Broker, BrokerKind, DeadLetterTarget, Declare, Failures, IdSource, IdWindow,
-    Overflow, PastLimit, QueueKind, Service, Stage,
+    Overflow, PastLimit, QueueKind, Service, Stage, State,
 };
 use crate::config::{Retry, RetryOrder};
 use crate::message::FieldValue;
+use crate::state::Durability;
 use crate::verdict::FailureClass;
 
 /// A config with one broker, `main`, embedded, and nothing on it.
@@ -30,6 +31,11 @@ fn empty() -> Config {
             ttl: Duration::from_secs(60),
         },
         notify: Vec::new(),
+        state: State {
+            durability: Durability::Process,
+            cache_bytes: limits::STATE_CACHE_BYTES,
+            keys: limits::STATE_KEYS,
+        },
         service: Service {
             http: None,
             socket: None,
@@ -98,6 +104,7 @@ fn dead_letter(exchange: &str) -> DeadLetterTarget {
 /// Retries twice, on rungs of one and thirty seconds.
 fn pipeline(queue: &str) -> Pipeline {
     Pipeline {
+        state_ttl: None,
         name: queue.to_owned(),
         queue: queue.to_owned(),
         broker: "main".to_owned(),

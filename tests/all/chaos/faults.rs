@@ -15,7 +15,8 @@ const PAST_HEARTBEAT: Duration = Duration::from_secs(13);
 const FILLING: Duration = Duration::from_secs(15);
 
 /// Moments in a message's life at which a host can be told to die.
-const POINTS: [&str; 5] = ["post-run", "pre-confirm", "post-confirm", "post-commit", "pre-ack"];
+const POINTS: [&str; 6] =
+    ["post-run", "pre-confirm", "post-confirm", "pre-commit", "post-commit", "pre-ack"];
 /// At the how many-eth of them, at most.
 const MOMENTS: u32 = 40;
 /// How long such a moment is waited for.

@@ -2,7 +2,7 @@
 //!
 //! It only keeps books: no broker, no clock. Times are since the trial's start.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
@@ -228,6 +228,23 @@ impl Oracle {
             self.counts.unexpected += 1;
             self.tell(format!("{input} is reported as {class}; its fate is {fate:?}"));
         }
+    }
+
+    /// How many inputs of each key the first and the second courier of their pipelines have counted.
+    pub(super) fn counted(&self) -> BTreeMap<(usize, u32), [u64; 2]> {
+        let mut counted: BTreeMap<_, [u64; 2]> = BTreeMap::new();
+        for Input { planned, .. } in self.inputs.values() {
+            let counts = match planned.fate {
+                Fate::Out(&[0, 1]) => [1, 1],
+                Fate::Out(&[0]) | Fate::Dropped => [1, 0],
+                Fate::Out(_) | Fate::Dead(_) => continue,
+            };
+            if planned.pipeline < 2 {
+                let sums = counted.entry((planned.pipeline, planned.key)).or_default();
+                sums.iter_mut().zip(counts).for_each(|(sum, one)| *sum += one);
+            }
+        }
+        counted
     }
 
     /// Inputs of that pipeline whose fate is still to come.

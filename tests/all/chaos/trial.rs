@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use super::counts::{Counts, Recoveries};
 use super::ends::{Books, Doing, ticks};
 use super::faults::{Doubles, Fault};
+use super::kept;
 use super::plan::{Ends, Plan};
 use super::proxy::{Proxy, Weather};
 use super::workload::{PIPELINES, config};
@@ -281,6 +282,7 @@ impl Trial {
     }
 
     fn judge(mut self) -> Outcome {
+        let (keys, miscounted) = kept::miscounted(&self.site.path("state"), &self.books.oracle());
         let (counts, told) = self.books.close().verdict();
         let mut table = String::new();
         let seed = self.plan.seed;
@@ -290,6 +292,12 @@ impl Trial {
         }
         let _ = write!(table, "\n{counts}\n{}", self.recoveries);
         let _ = writeln!(table, "{:<22}{:>12}", "host's memory, MiB", self.memory_kib / 1024);
+        // What went with a queue is counted or not, as it came.
+        if !self.plan.faults.contains(&Fault::QueueDeleted) {
+            let _ = writeln!(table, "{:<22}{keys:>12}", "keys' counts");
+            let _ = writeln!(table, "{:<22}{:>12}", "  wrong", miscounted.len());
+            self.problems.extend(miscounted);
+        }
         self.problems.extend(told);
         if !self.problems.is_empty() {
             let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{seed}.log"));

@@ -8,6 +8,11 @@ fn identity(id: &[u8], body: &[u8]) -> Identity {
     Identity::new(id, body, &History::default())
 }
 
+fn settled(identity: Identity) -> Remembered {
+    let Identity { id, whole } = identity;
+    Remembered { at_us: 0, whole, id, dead: false, partition: 0 }
+}
+
 fn window(entries: usize) -> Window {
     Window::new(IdWindow { age: Duration::from_secs(60), entries })
 }
@@ -16,7 +21,7 @@ fn window(entries: usize) -> Window {
 async fn a_settled_message_is_known_and_another_body_under_its_id_is_not_it() {
     let mut window = window(10);
     let first = identity(b"1", b"a");
-    window.settle(first, Instant::now());
+    window.settle(settled(first), Instant::now());
     assert_eq!(window.seen(&first), Seen::Settled);
     assert_eq!(window.seen(&identity(b"1", b"b")), Seen::OtherBody);
     assert_eq!(window.seen(&identity(b"2", b"a")), Seen::Never);
@@ -26,9 +31,9 @@ async fn a_settled_message_is_known_and_another_body_under_its_id_is_not_it() {
 async fn identities_are_forgotten_by_age() {
     let mut window = window(10);
     let old = identity(b"1", b"a");
-    window.settle(old, Instant::now());
+    window.settle(settled(old), Instant::now());
     tokio::time::advance(Duration::from_secs(61)).await;
-    window.settle(identity(b"2", b"a"), Instant::now());
+    window.settle(settled(identity(b"2", b"a")), Instant::now());
     assert_eq!(window.seen(&old), Seen::Never);
 }
 
@@ -37,7 +42,7 @@ async fn identities_are_forgotten_by_number_oldest_first() {
     let mut window = window(2);
     let ids = [b"1", b"2", b"3"].map(|id| identity(id, b"a"));
     for id in ids {
-        window.settle(id, Instant::now());
+        window.settle(settled(id), Instant::now());
     }
     assert_eq!(ids.map(|id| window.seen(&id)), [Seen::Never, Seen::Settled, Seen::Settled]);
     assert_eq!(window.order.len(), window.settled.len());
@@ -64,11 +69,25 @@ fn each_attempt_and_each_replay_is_a_delivery_of_its_own() {
 async fn a_dead_letter_is_known_until_somebody_brings_it_back() {
     let mut window = window(10);
     let dead = identity(b"1", b"a");
-    window.bury(dead, Instant::now());
+    window.settle(Remembered { dead: true, ..settled(dead) }, Instant::now());
     assert_eq!(window.seen(&dead), Seen::DeadLettered);
     assert_eq!(window.seen(&identity(b"1", b"b")), Seen::Never, "nothing of it was used");
     window.reopen(&dead);
     assert_eq!(window.seen(&dead), Seen::Never);
-    window.settle(dead, Instant::now());
+    window.settle(settled(dead), Instant::now());
     assert_eq!(window.seen(&dead), Seen::Settled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_host_settled_is_known_for_as_long_as_it_was_its_own() {
+    let mut window = window(10);
+    let (young, old) = (identity(b"1", b"a"), identity(b"2", b"a"));
+    let now = Instant::now();
+    window.recall(settled(old), Duration::from_secs(61), now);
+    window.recall(settled(young), Duration::from_secs(59), now);
+    assert_eq!([old, young].map(|id| window.seen(&id)), [Seen::Never, Seen::Settled]);
+    assert_eq!(window.take_forgotten(), [settled(old)], "the store needn't know it any more");
+    tokio::time::advance(Duration::from_secs(61)).await;
+    window.settle(settled(identity(b"3", b"a")), Instant::now());
+    assert_eq!(window.take_forgotten(), [settled(young)]);
 }

@@ -38,13 +38,10 @@ impl Lane {
         undone.extend(self.ready.drain(..).flat_map(|group| group.entries));
         for entry in &undone {
             if let Some(key) = &entry.job.key {
-                self.store.rewind(key, self.shape.stages.len(), self.shape.index);
+                self.rewind(&Arc::clone(key));
             }
         }
-        self.commit(changes);
-        for entry in safe {
-            self.finish(entry);
-        }
+        self.commit(safe, changes);
         let undone: Vec<Job> = undone.into_iter().map(|entry| entry.job).collect();
         if hold {
             self.stranded.extend(undone);

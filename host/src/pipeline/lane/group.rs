@@ -18,6 +18,8 @@ pub(super) struct Group {
     pub(super) items: Vec<Planned>,
     /// What they did to their keys' state.
     pub(super) changes: Changes,
+    /// When its commit was made, microseconds since 1970.
+    pub(super) at_us: u64,
 }
 
 /// A message that ran.

@@ -113,7 +113,7 @@ impl Lane {
         for (key, _) in waiting.into_iter().filter(|(_, count)| *count > 1) {
             changes.forget(&key);
             if self.stateful {
-                self.store.rewind(&key, self.shape.stages.len(), self.shape.index);
+                self.rewind(&key);
             }
             self.parking.single.insert(key);
         }

@@ -20,6 +20,7 @@ use crate::pipeline::journal::Journal;
 use crate::pipeline::judge::{Policy, Terminal};
 use crate::pipeline::stages::{Stage, Version};
 use crate::plugin::{Batch, CallError, Decisions, StateChange};
+use crate::state::{MemoryStore, Place};
 use crate::telemetry::Telemetry;
 use crate::verdict::{Decision, Emission, FailureClass, Verdict};
 
@@ -138,6 +139,10 @@ impl Bench {
                 host: "h".to_owned(),
             },
             batch: BatchLimits { messages: 100, bytes: 1 << 20 },
+            places: Place::of_stages("p", ["counter"]),
+            state_keys: 1000,
+            state_cache: 1 << 20,
+            state_ttl: None,
             id_window: IdWindow { age: Duration::from_secs(600), entries: 100 },
             in_flight: Arc::new(InFlight::default()),
             metrics: Telemetry::new().pipeline("p"),
@@ -146,7 +151,8 @@ impl Bench {
             journal: Arc::new(Journal::new(folder.path())),
         };
         let (publisher, groups) = mpsc::channel(1);
-        let lane = Lane::new(Arc::new(shape), publisher);
+        let keeping = Keeping::here(MemoryStore::new());
+        let lane = Lane::new(Arc::new(shape), publisher, keeping);
         let settled = Arc::new(Ledger(Mutex::default()));
         Self { lane, groups, counter: Counter::default(), settled, folder, tags: 0 }
     }
@@ -375,7 +381,7 @@ async fn what_a_shutdown_gave_up_is_released_and_leaves_no_state() {
     let items = bench.handed();
     bench.answers(items, |body| if body == "x=1" { Fate::Abandoned } else { Fate::Safe });
     assert_eq!(bench.settled(), [(tags[1], Settlement::Ack), (tags[0], Settlement::Release)]);
-    let state = |key| bench.lane.store.get(key, 0).and_then(|entry| entry.bytes.clone());
+    let state = |key| bench.lane.cache.get(key, 0).and_then(|entry| entry.bytes.clone());
     assert_eq!((state("a"), state("b")), (None, Some(Bytes::from("1"))));
 }
 

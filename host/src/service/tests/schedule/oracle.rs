@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::book::{Facts, Line};
-use super::plan::{Letters, Spec, What};
+use super::plan::{KEYS, Letters, Spec, What};
 use super::world::World;
+use crate::state::{self, StateStore as _};
 
 /// An output: message, stage, index.
 type Place = (u32, usize, usize);
@@ -23,6 +24,7 @@ impl World {
             }
             self.duplicates(&facts, &mut wrong);
             self.state(&facts, &mut wrong);
+            self.committed(&facts, &mut wrong);
         }
         for text in wrong {
             self.book.violation(text);
@@ -129,6 +131,33 @@ impl World {
             let again = facts.deliveries[&spec.id].len() > 1;
             if lines.len() > 1 && spec.named && !again && !is_spoilt(facts, spec.key.as_deref()) {
                 wrong.push(format!("amended: {message_id} of life {life} in {queue}: {lines:?}"));
+            }
+        }
+    }
+
+    /// What is kept of each key has each of its successes once, whatever died meanwhile.
+    fn committed(&self, facts: &Facts, wrong: &mut Vec<String>) {
+        let places = state::Place::of_stages("main", ["first", "first"]);
+        for key in (0..KEYS).map(|key| format!("k{key}")) {
+            for (stage, place) in places.iter().enumerate() {
+                let kept = self.store.load(place, &key).unwrap();
+                let bytes = kept.and_then(|kept| kept.entry.bytes).unwrap_or_default();
+                let text = std::str::from_utf8(&bytes).unwrap();
+                let ids = text.split(',').filter(|id| !id.is_empty());
+                let mut kept: Vec<u32> = ids.map(|id| id.parse().unwrap()).collect();
+                kept.sort_unstable();
+                let counts = |spec: &&Spec| {
+                    let own = spec.named && spec.key.as_ref() == Some(&key);
+                    let reaches = spec.outputs().iter().any(|(_, at, _)| *at == stage);
+                    own && reaches && spec.end(facts.attempts).is_ok()
+                };
+                let expected: Vec<u32> =
+                    facts.specs.values().filter(counts).map(|spec| spec.id).collect();
+                if kept != expected {
+                    wrong.push(format!(
+                        "counted: key {key} at stage {stage} keeps {kept:?} instead of {expected:?}"
+                    ));
+                }
             }
         }
     }

@@ -23,10 +23,11 @@ use crate::limits::JOURNAL_FILE;
 use crate::message::Properties;
 use crate::pipeline::shard::Shard;
 use crate::pipeline::slot::PluginSlot;
-use crate::pipeline::{Pipelines, Readiness, Setup, Want};
+use crate::pipeline::{Committer, Pipelines, Readiness, Setup, Want};
 use crate::plugin::{Engine, EngineOptions, Plugin};
 use crate::reference::Tables;
 use crate::service::supervisor::Supervisor;
+use crate::state::{MemoryStore, StateStore};
 use crate::telemetry::Telemetry;
 use crate::topology;
 
@@ -42,6 +43,8 @@ pub(super) struct World {
     broker: Arc<Embedded>,
     wire: Arc<Wire>,
     folder: TempDir,
+    /// What hosts keep beyond their lives.
+    pub(super) store: Arc<MemoryStore>,
     host: Option<Host>,
     unreachable: bool,
     /// What arrived at the targets, by queue.
@@ -67,6 +70,7 @@ struct Parts {
     readiness: BTreeMap<String, Readiness>,
     plans: BTreeMap<String, topology::Plan>,
     plugins: BTreeMap<String, Arc<PluginSlot>>,
+    committer: Committer,
     telemetry: Telemetry,
 }
 
@@ -80,6 +84,7 @@ impl Parts {
             plugins: &self.plugins,
             tables: &NO_TABLES,
             observers: Arc::new([]),
+            commits: self.committer.commits(),
             telemetry: &self.telemetry,
         }
     }
@@ -166,6 +171,7 @@ impl World {
             broker,
             wire,
             folder: tempfile::tempdir().unwrap(),
+            store: MemoryStore::new(),
             host: None,
             unreachable: false,
             outputs: Vec::new(),
@@ -199,8 +205,10 @@ impl World {
         let readiness: BTreeMap<String, Readiness> = BTreeMap::from([("main".to_owned(), ready)]);
         let brokers = BTreeMap::from([("main".to_owned(), wire)]);
         let plugins = BTreeMap::from([("first".to_owned(), PluginSlot::new(plugin()))]);
-        let parts = Parts { config, brokers, readiness, plans, plugins, telemetry };
-        let mut shards = Vec::new();
+        let store = Arc::clone(&self.store) as Arc<dyn StateStore>;
+        let (committer, keeping) = Committer::on_runtime(store, telemetry.state());
+        let parts = Parts { config, brokers, readiness, plans, plugins, committer, telemetry };
+        let mut shards = vec![keeping];
         let setup = parts.setup();
         let pipelines = Pipelines::start_on(&setup, |_, channel| {
             let guest = Guest::new(Arc::clone(&self.book), life);

@@ -1,0 +1,83 @@
+//! Finds keys that weren't used for a pipeline's `state_ttl` and tells their lanes, which forget them
+//! between two batches, if they still aren't.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::intake;
+use super::shape::Shape;
+use super::shard::Event;
+use crate::limits::{STATE_SWEEP_KEYS, STATE_SWEEP_MAX, STATE_SWEEP_MIN, STATE_SWEEP_SHARE};
+use crate::state::{Place, StateStore, StoreError};
+
+/// Looks for the idle keys of one pipeline.
+pub(super) struct Sweep {
+    store: Arc<dyn StateStore>,
+    places: Vec<Arc<Place>>,
+    ttl: Duration,
+    shards: Vec<mpsc::Sender<Event>>,
+    lane: usize,
+}
+
+impl Sweep {
+    /// For a pipeline that forgets idle keys.
+    pub(super) fn of(
+        shape: &Shape,
+        store: &Arc<dyn StateStore>,
+        shards: &[mpsc::Sender<Event>],
+        lane: usize,
+    ) -> Option<Self> {
+        let ttl = shape.state_ttl?;
+        let (store, places) = (Arc::clone(store), shape.places.clone());
+        Some(Self { store, places, ttl, shards: shards.to_vec(), lane })
+    }
+
+    /// Looks, and looks again, until it is dropped.
+    pub(super) async fn run(self) {
+        let period = (self.ttl / STATE_SWEEP_SHARE).clamp(STATE_SWEEP_MIN, STATE_SWEEP_MAX);
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let since_s = (super::unix_us() / 1_000_000).saturating_sub(self.ttl.as_secs());
+            for stage in 0..self.places.len() {
+                if let Err(error) = self.look(stage, since_s).await {
+                    tracing::warn!(place = %self.places[stage], %error, "idle keys stay for now");
+                }
+            }
+        }
+    }
+
+    async fn look(&self, stage: usize, since_s: u64) -> Result<(), StoreError> {
+        let mut after: Option<Arc<str>> = None;
+        loop {
+            let (store, place) = (Arc::clone(&self.store), Arc::clone(&self.places[stage]));
+            let from = after.take();
+            let read = move || store.keys(&place, from.as_deref(), STATE_SWEEP_KEYS);
+            let keys = match tokio::task::spawn_blocking(read).await {
+                Ok(keys) => keys?,
+                // The runtime is ending.
+                Err(_) => return Ok(()),
+            };
+            after = keys.last().map(|(key, _)| Arc::clone(key));
+            let mut idle: Vec<Vec<Arc<str>>> = vec![Vec::new(); self.shards.len()];
+            for (key, kept) in keys {
+                if kept.touched_s <= since_s && kept.entry.timers.is_none() {
+                    idle[intake::partition(&key) % self.shards.len()].push(key);
+                }
+            }
+            for (shard, keys) in self.shards.iter().zip(idle) {
+                if !keys.is_empty() {
+                    // A shard that is gone is on a host that is stopping.
+                    let _ = shard.send(Event::Idle(self.lane, stage, keys, since_s)).await;
+                }
+            }
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
