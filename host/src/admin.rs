@@ -14,6 +14,7 @@
 pub mod client;
 pub mod http;
 pub mod protocol;
+pub mod reload;
 pub mod socket;
 pub mod status;
 pub mod stream;
@@ -27,6 +28,7 @@ use std::io;
 use std::thread::{self, JoinHandle};
 
 pub use self::protocol::{Command, Tap, Watch};
+pub use self::reload::{ReloadLine, ReloadOutcome, Reloaded};
 pub use self::status::{
     BrokerStatus, PipelineState, PipelineStatus, PluginStatus, Readiness, Status,
 };

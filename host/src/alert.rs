@@ -67,6 +67,8 @@ impl Alerts {
         let mut ticks = tokio::time::interval(limits::NOTIFY_TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut lost = self.telemetry.notices_lost();
+        // Where another config brought these rules, some may stand already.
+        self.catch_up();
         loop {
             tokio::select! {
                 notice = self.notices.recv() => match notice {

@@ -11,6 +11,7 @@ pub mod dlq;
 mod figures;
 pub mod plugin;
 pub mod publish;
+pub mod reload;
 pub mod replay;
 pub mod run;
 pub mod tap;
@@ -65,6 +66,8 @@ enum Verb {
     Replay(replay::Args),
     /// Watch messages and decisions of a running host's pipeline
     Tap(tap::Args),
+    /// Have a running host read its config again
+    Reload(reload::Args),
     /// Say how a running host is doing
     Status(control::StatusArgs),
     /// Stop consuming on a running host, finish what is in hand, exit
@@ -112,6 +115,7 @@ pub async fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Plugin(args) => plugin::run(args).await,
         Verb::Replay(args) => replay::run(args).await,
         Verb::Tap(args) => tap::run(args).await,
+        Verb::Reload(args) => reload::run(args).await,
         Verb::Status(args) => control::status(args).await,
         Verb::Drain(args) => control::drain(args).await,
         Verb::Pause(args) => control::pause(args).await,

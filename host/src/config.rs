@@ -198,6 +198,8 @@ pub struct Service {
     pub socket: Option<PathBuf>,
     /// Threads that run plugins; 0 is one per core.
     pub shards: usize,
+    /// The config is read again when its file changes.
+    pub watch: bool,
     /// Time to finish what is in hand at a shutdown.
     pub drain: Duration,
     /// Where the journal of undeliverable failure reports and the like are kept.

@@ -50,6 +50,8 @@ pub enum ConditionKind {
     UntoldFailures,
     /// The archive of dead letters can't be written.
     ArchivePaused,
+    /// The config file changed and couldn't be applied: an older one runs.
+    ConfigStale,
 }
 
 /// How bad it is. Ordered: what asks for errors gets what is critical too.
@@ -80,7 +82,7 @@ impl Notice {
 
 impl ConditionKind {
     /// Every kind, in the order in which they are documented.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::BrokerUnreachable,
         Self::PublishesBlocked,
         Self::PipelineWaiting,
@@ -89,6 +91,7 @@ impl ConditionKind {
         Self::DeadLettersNearLimit,
         Self::UntoldFailures,
         Self::ArchivePaused,
+        Self::ConfigStale,
     ];
 
     /// The name in configs and metrics.
@@ -103,6 +106,7 @@ impl ConditionKind {
             Self::DeadLettersNearLimit => "dead_letters_near_limit",
             Self::UntoldFailures => "untold_failures",
             Self::ArchivePaused => "archive_paused",
+            Self::ConfigStale => "config_stale",
         }
     }
 
@@ -113,7 +117,7 @@ impl ConditionKind {
             Self::BrokerUnreachable | Self::PublishesBlocked => "broker",
             Self::PipelineWaiting | Self::PipelinePaused | Self::FailuresRising => "pipeline",
             Self::DeadLettersNearLimit | Self::ArchivePaused => "queue",
-            Self::UntoldFailures => "host",
+            Self::UntoldFailures | Self::ConfigStale => "host",
         }
     }
 
@@ -125,7 +129,10 @@ impl ConditionKind {
             | Self::PublishesBlocked
             | Self::PipelineWaiting
             | Self::PipelinePaused => Severity::Critical,
-            Self::FailuresRising | Self::UntoldFailures | Self::ArchivePaused => Severity::Error,
+            Self::FailuresRising
+            | Self::UntoldFailures
+            | Self::ArchivePaused
+            | Self::ConfigStale => Severity::Error,
             Self::DeadLettersNearLimit => Severity::Warning,
         }
     }

@@ -64,7 +64,9 @@ use self::crash::CrashJournal;
 pub use self::intake::{Readiness, State, Want};
 use self::journal::Journal;
 pub use self::keeping::{Commits, Committer};
-pub use self::plugins::{load as load_plugins, load_all as load_all_plugins};
+pub use self::plugins::{
+    load as load_plugins, load_all as load_all_plugins, load_some as load_some_plugins,
+};
 use self::shard::{Event, Shard};
 pub use self::start::{Prepared, Setup, StartError};
 

@@ -152,6 +152,12 @@ impl Telemetry {
         self.0.notices.conditions()
     }
 
+    /// The config was read again, with that outcome of a small closed set.
+    pub fn config_reloaded(&self, outcome: &'static str) {
+        let labels = vec![("outcome", outcome.to_owned())];
+        self.0.families.told.config_reloads.get_or_create_owned(&labels).inc();
+    }
+
     /// Every metric in the OpenMetrics text format, which Prometheus reads.
     #[must_use]
     pub fn render(&self) -> String {

@@ -125,6 +125,14 @@ pub(crate) fn queue_of<'a>(config: &'a Config, pipeline: &Pipeline) -> Option<&'
 // === impl Plan ===
 
 impl Plan {
+    /// The same without bindings: what can be declared before it is known whether all can be.
+    #[must_use]
+    pub fn objects(&self) -> Self {
+        let mut objects = self.clone();
+        objects.shared.retain(|object| !matches!(object, Declaration::Binding(_)));
+        objects
+    }
+
     /// The same queue without a delivery limit, where that limit is only the host's default.
     fn without_default_limit(&self, object: &Declaration) -> Option<Declaration> {
         let Declaration::Queue(queue) = object else { return None };

@@ -6,6 +6,7 @@ mod faults;
 mod parking;
 mod poison;
 mod reading;
+mod reconfigured;
 mod replays;
 mod rewind;
 mod schedule;

@@ -19,6 +19,7 @@ pub(crate) mod process;
 mod properties;
 mod readings;
 mod refusals;
+mod reload;
 mod replay;
 mod retries;
 mod signals;

@@ -39,6 +39,11 @@ pub enum Request {
     },
     /// As [`Watch::Tap`].
     Tap(Tap),
+    /// As [`Watch::Reload`].
+    Reload {
+        /// The plugin; `None` is the config and all of them.
+        plugin: Option<String>,
+    },
 }
 
 /// What an operator can follow while it happens.
@@ -46,6 +51,9 @@ pub enum Request {
 pub enum Watch {
     /// Messages and decisions of a pipeline.
     Tap(Tap),
+    /// A reload of that plugin, or of the config and all plugins, while it is done: lines of
+    /// [`ReloadLine`](super::reload::ReloadLine). It goes on where nobody follows any more.
+    Reload(Option<String>),
 }
 
 /// A look at what a pipeline's plugins are handed and decide.

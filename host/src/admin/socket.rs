@@ -197,15 +197,20 @@ async fn converse(
         let mut line = Vec::new();
         let most = limits::CONTROL_REQUEST_BYTES as u64;
         BufReader::new(&mut *stream).take(most).read_until(b'\n', &mut line).await?;
-        match request(&line) {
-            Ok(Request::Tap(tap)) => {
-                let watch = Watch::Tap(tap);
+        let request = request(&line);
+        let watch = match &request {
+            Ok(Request::Tap(tap)) => Some(Watch::Tap(tap.clone())),
+            Ok(Request::Reload { plugin }) => Some(Watch::Reload(plugin.clone())),
+            Ok(_) | Err(_) => None,
+        };
+        match (watch, request) {
+            (Some(watch), _) => {
                 let (answer, lines) = begin(watch, &*host, follow, (peer.uid(), peer.pid()));
                 following = lines;
                 answer
             }
-            Ok(request) => answer(request, &*host, peer.uid(), peer.pid()),
-            Err(error) => Answer::Refused { error },
+            (None, Ok(request)) => answer(request, &*host, peer.uid(), peer.pid()),
+            (None, Err(error)) => Answer::Refused { error },
         }
     } else {
         tracing::warn!(uid = peer.uid(), pid = peer.pid(), "control socket: another user refused");
@@ -259,7 +264,9 @@ fn answer(request: Request, host: &dyn Host, uid: u32, pid: Option<i32>) -> Answ
         Request::Pause { pipeline } => Command::Pause(pipeline),
         Request::Resume { pipeline } => Command::Resume(pipeline),
         // Told apart before.
-        Request::Tap(_) => return Answer::Refused { error: "that is to be followed".to_owned() },
+        Request::Tap(_) | Request::Reload { .. } => {
+            return Answer::Refused { error: "that is to be followed".to_owned() };
+        }
     };
     let said = format!("{command:?}");
     match host.control(command) {

@@ -11,6 +11,9 @@ pub struct Readiness {
     pub ready: bool,
     /// What is in the way; empty where ready.
     pub reasons: Vec<String>,
+    /// What isn't in the way and should be known all the same: a config that couldn't be applied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A host at one moment.
@@ -98,7 +101,7 @@ impl Readiness {
     /// Ready where there are no reasons against it.
     #[must_use]
     pub fn unless(reasons: Vec<String>) -> Self {
-        Self { ready: reasons.is_empty(), reasons }
+        Self { ready: reasons.is_empty(), reasons, notes: Vec::new() }
     }
 }
 

@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,13 @@ impl Systemd {
     /// Config and plugins are loaded; brokers may still be away.
     pub fn ready(&self) {
         self.notify("READY=1");
+    }
+
+    /// The config is read again; [`Systemd::ready`] follows.
+    pub fn reloading(&self) {
+        let now = clock_gettime(ClockId::Monotonic);
+        let us = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
+        self.notify(&format!("RELOADING=1\nMONOTONIC_USEC={us}"));
     }
 
     /// The drain has begun.

@@ -41,7 +41,7 @@ impl Host for FakeHost {
     }
 
     fn follow(&self, watch: Watch) -> Result<Following, String> {
-        let Watch::Tap(tap) = watch;
+        let Watch::Tap(tap) = watch else { return Err("no reload here".to_owned()) };
         if tap.pipeline != "readings" {
             return Err(format!("no pipeline '{}'", tap.pipeline));
         }

@@ -51,22 +51,52 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let systemd = Systemd::from_env();
     let service = Service::start(config, Telemetry::new()).await?;
+    service.follow(&args.config.path)?;
     let closing = CancellationToken::new();
     let _doors = Doors::open(&settings, &service, &closing)?;
     let watchdog = systemd.watchdog(service.progress(), closing.clone());
     systemd.ready();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "running");
-    tokio::select! {
-        name = signals.next() => tracing::info!(signal = name, "draining"),
-        () = service.drain_requested() => tracing::info!("draining, as asked over the control socket"),
-    }
+    serve(&service, &systemd, &mut signals).await;
     systemd.stopping();
-    let code = drain(service, settings.drain, signals).await;
+    let grace = service.grace();
+    let code = drain(service, grace, signals).await;
     closing.cancel();
     if let Some(watchdog) = watchdog {
         watchdog.abort();
     }
     Ok(code)
+}
+
+/// Reloads as often as it is asked for, until a signal or somebody ends it.
+async fn serve(service: &Service, systemd: &Systemd, signals: &mut Signals) {
+    let mut reloading = None;
+    let mut again = false;
+    loop {
+        tokio::select! {
+            caught = signals.any() => match caught {
+                // One that comes while the last is worked on is taken afterwards.
+                Caught::Reload => again = true,
+                Caught::End(name) => {
+                    tracing::info!(signal = name, "draining");
+                    return;
+                }
+            },
+            () = service.drain_requested() => {
+                tracing::info!("draining, as asked over the control socket");
+                return;
+            }
+            _ended = async { Some(reloading.as_mut()?.await) }, if reloading.is_some() => {
+                reloading = None;
+                // However it ended, the host serves on.
+                systemd.ready();
+            }
+        }
+        if reloading.is_none() && std::mem::take(&mut again) {
+            systemd.reloading();
+            reloading = Some(service.reload("SIGHUP"));
+        }
+    }
 }
 
 /// Finishes what is in hand; a second signal gives the rest up at once.
@@ -120,9 +150,16 @@ impl Doors {
     }
 }
 
+/// What a signal asks for.
+enum Caught {
+    End(&'static str),
+    Reload,
+}
+
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -131,13 +168,24 @@ impl Signals {
         Ok(Self {
             interrupt: catch(SignalKind::interrupt())?,
             terminate: catch(SignalKind::terminate())?,
+            hangup: catch(SignalKind::hangup())?,
         })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn any(&mut self) -> Caught {
         tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => Caught::End("SIGINT"),
+            _ = self.terminate.recv() => Caught::End("SIGTERM"),
+            _ = self.hangup.recv() => Caught::Reload,
+        }
+    }
+
+    /// The next that ends the host; there is nothing left to reload.
+    async fn next(&mut self) -> &'static str {
+        loop {
+            if let Caught::End(name) = self.any().await {
+                return name;
+            }
         }
     }
 }

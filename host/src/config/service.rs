@@ -39,6 +39,7 @@ pub(super) fn read(section: Option<Section<'_>>) -> Service {
             http: usual,
             socket: None,
             shards: 0,
+            watch: false,
             drain: limits::DRAIN,
             state_dir: state_dir(),
             archive_dir: state_dir().join(limits::ARCHIVE_FOLDER),
@@ -52,6 +53,7 @@ pub(super) fn read(section: Option<Section<'_>>) -> Service {
         http: section.item("http").map_or(usual, |item| read_http(&item)),
         socket: section.file("socket"),
         shards: section.number("shards", 0..=limits::SHARDS_MAX).unwrap_or(0),
+        watch: section.flag("watch", false),
         drain: section
             .duration("drain", Duration::ZERO..=limits::HOST_DURATION_MAX)
             .unwrap_or(limits::DRAIN),

@@ -15,7 +15,17 @@ pub async fn load_all(
     engine: Engine,
     config: &Config,
 ) -> anyhow::Result<BTreeMap<String, Arc<Plugin>>> {
-    let settings: Vec<config::Plugin> = config.plugins.values().cloned().collect();
+    load_some(engine, config.plugins.values().cloned().collect()).await
+}
+
+/// Loads these plugins, off the runtime's threads.
+///
+/// # Errors
+/// All that can't be loaded, not the first alone.
+pub async fn load_some(
+    engine: Engine,
+    settings: Vec<config::Plugin>,
+) -> anyhow::Result<BTreeMap<String, Arc<Plugin>>> {
     let loaded = tokio::task::spawn_blocking(move || {
         let load = |settings: &config::Plugin| load(&engine, settings);
         settings.iter().map(load).collect::<Vec<_>>()

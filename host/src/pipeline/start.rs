@@ -89,6 +89,14 @@ pub struct Prepared {
     pub(super) remembered: Vec<Remembered>,
 }
 
+impl Prepared {
+    /// The pipeline's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shape.name
+    }
+}
+
 impl Pipelines {
     /// Starts every pipeline of the config; each consumes as soon as its broker is ready.
     ///

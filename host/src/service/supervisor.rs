@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Broker, Publisher, Server, Version};
 use crate::config::{self, Config};
@@ -23,14 +24,32 @@ pub(super) struct State {
     pub(super) trouble: Option<String>,
 }
 
-/// One broker's supervisor.
-pub(super) struct Supervisor {
+/// What a config asks of a broker.
+#[derive(Debug)]
+pub(super) struct Needs {
     name: String,
-    broker: Arc<dyn Broker>,
     settings: Option<config::Broker>,
     plan: Plan,
     /// The config as far as this broker goes.
     config: Config,
+}
+
+/// A broker with its supervisor, as the rest of the host knows them.
+#[derive(Clone)]
+pub(super) struct Connection {
+    pub(super) broker: Arc<dyn Broker>,
+    pub(super) states: watch::Receiver<State>,
+    pub(super) readiness: Readiness,
+    needs: Arc<watch::Sender<Arc<Needs>>>,
+    /// Ends the supervisor.
+    pub(super) over: CancellationToken,
+}
+
+/// One broker's supervisor.
+pub(super) struct Supervisor {
+    name: String,
+    broker: Arc<dyn Broker>,
+    needs: watch::Receiver<Arc<Needs>>,
     /// The version that was found to be able to do it all.
     suited: Option<Version>,
     metrics: BrokerMetrics,
@@ -40,47 +59,126 @@ pub(super) struct Supervisor {
     /// Held open where outputs go here, so that a broker that is lost is missed before anything is
     /// published.
     line: Option<Box<dyn Publisher>>,
+    over: CancellationToken,
     /// Held, for nobody else may: a broker that only outputs go to has no pipeline that doubts.
     _doubt: mpsc::Sender<()>,
 }
 
+impl Needs {
+    /// What that config asks of the broker of that name.
+    pub(super) fn of(name: &str, config: &Config, plan: Plan) -> Arc<Self> {
+        let mut own = config.clone();
+        own.brokers.retain(|broker, _| broker == name);
+        let settings = config.brokers.get(name).cloned();
+        Arc::new(Self { name: name.to_owned(), settings, plan, config: own })
+    }
+
+    /// Has everything declared or compared before something relies on it: what lets messages in comes
+    /// last, after all else is known to be as it is wanted.
+    pub(super) async fn meet(&self, broker: &dyn Broker) -> Result<(), String> {
+        let server = broker.server().await.map_err(|error| error.to_string())?;
+        self.suits(server.version)?;
+        self.declare(broker, &self.plan.objects()).await?;
+        self.declare(broker, &self.plan).await
+    }
+
+    /// Whether nothing else is to be declared than for these.
+    pub(super) fn declares_as(&self, other: &Self) -> bool {
+        self.plan == other.plan && self.settings == other.settings
+    }
+
+    async fn declare(&self, broker: &dyn Broker, plan: &Plan) -> Result<(), String> {
+        let Some(settings) = &self.settings else { return Ok(()) };
+        let applied = topology::prepare(broker, settings, plan).await.map_err(|errors| {
+            let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            texts.join("; ")
+        })?;
+        for unverified in applied.unverified {
+            tracing::warn!(broker = self.name, unverified, "can't be compared");
+        }
+        Ok(())
+    }
+
+    /// Whether this version of the broker can do what the config asks of it, and what is merely unwise.
+    fn suits(&self, version: Version) -> Result<Vec<Finding>, String> {
+        let versions = BTreeMap::from([(self.name.clone(), Some(version))]);
+        let (errors, rest): (Vec<Finding>, Vec<Finding>) =
+            topology::findings(&self.config, &versions)
+                .into_iter()
+                .partition(|finding| finding.severity == Severity::Error);
+        if errors.is_empty() {
+            return Ok(rest);
+        }
+        let texts: Vec<String> =
+            errors.iter().map(|error| format!("{}: {}", error.place, error.text)).collect();
+        Err(texts.join("; "))
+    }
+
+    fn has_outputs(&self) -> bool {
+        let to_here = |output: &config::Output| output.broker == self.name;
+        self.config.pipelines.iter().any(|pipeline| pipeline.outputs.values().any(to_here))
+    }
+}
+
+impl Connection {
+    /// What is asked of the broker now.
+    pub(super) fn needs(&self) -> Arc<Needs> {
+        Arc::clone(&self.needs.borrow())
+    }
+
+    /// Something else is asked of it from now on, and there already.
+    pub(super) fn ask(&self, needs: Arc<Needs>) {
+        self.needs.send_replace(needs);
+    }
+}
+
 impl Supervisor {
-    /// A supervisor, the state it keeps, and what pipelines need of it.
+    /// A supervisor that does nothing yet, and what others know of it.
     pub(super) fn new(
-        name: &str,
         broker: Arc<dyn Broker>,
-        config: &Config,
-        plan: Plan,
+        needs: Arc<Needs>,
         telemetry: &Telemetry,
-    ) -> (Self, watch::Receiver<State>, Readiness) {
+    ) -> (Self, Connection) {
         let connecting = "not connected yet".to_owned();
         let (state, states) =
             watch::channel(State { server: None, trouble: Some(connecting.clone()) });
         let (ready, readiness) = watch::channel(Err(connecting));
         let (doubt, doubts) = mpsc::channel(1);
+        let (asks, asked) = watch::channel(Arc::clone(&needs));
+        let over = CancellationToken::new();
+        let connection = Connection {
+            broker: Arc::clone(&broker),
+            states,
+            readiness: Readiness { ready: readiness, doubt: doubt.clone() },
+            needs: Arc::new(asks),
+            over: over.clone(),
+        };
         let supervisor = Self {
-            name: name.to_owned(),
+            metrics: telemetry.broker(&needs.name),
+            name: needs.name.clone(),
             broker,
-            settings: config.brokers.get(name).cloned(),
-            plan,
-            config: {
-                let mut own = config.clone();
-                own.brokers.retain(|broker, _| broker == name);
-                own
-            },
+            needs: asked,
             suited: None,
-            metrics: telemetry.broker(name),
             state,
             ready,
             doubts,
             line: None,
-            _doubt: doubt.clone(),
+            over,
+            _doubt: doubt,
         };
-        (supervisor, states, Readiness { ready: readiness, doubt })
+        (supervisor, connection)
     }
 
-    /// Prepares the broker, and again after each doubt, for as long as it is polled.
-    pub(super) async fn run(mut self) {
+    /// Prepares the broker, and again after each doubt, until its connection is over.
+    pub(super) async fn run(self) {
+        let over = self.over.clone();
+        tokio::select! {
+            () = over.cancelled() => {}
+            () = self.watch_over() => {}
+        }
+    }
+
+    async fn watch_over(mut self) {
         let mut backoff = Backoff::default();
         let mut prepared_before = false;
         loop {
@@ -95,7 +193,7 @@ impl Supervisor {
                     tracing::info!(
                         broker = self.name,
                         server = %format_args!("{} {}", server.product, server.version),
-                        objects = self.plan.shared.len(),
+                        objects = self.needs.borrow().plan.shared.len(),
                         "broker ready"
                     );
                     self.state.send_replace(State { server: Some(server), trouble: None });
@@ -123,6 +221,11 @@ impl Supervisor {
             let doubt = tokio::select! {
                 biased;
                 _ = self.doubts.recv() => true,
+                // Whoever asks for something else has declared it; only the line may be missing.
+                Ok(()) = self.needs.changed() => {
+                    self.suited = None;
+                    self.hold_line().await.is_err()
+                }
                 _ = ticks.tick() => false,
             };
             let now = self.broker.link();
@@ -135,32 +238,6 @@ impl Supervisor {
         }
     }
 
-    /// Whether this version of the broker can do what the config asks of it; what is merely unwise is
-    /// logged when the version is first seen.
-    fn suits(&mut self, version: Version) -> Result<(), String> {
-        if self.suited == Some(version) {
-            return Ok(());
-        }
-        let versions = BTreeMap::from([(self.name.clone(), Some(version))]);
-        let (errors, rest): (Vec<Finding>, Vec<Finding>) =
-            topology::findings(&self.config, &versions)
-                .into_iter()
-                .partition(|finding| finding.severity == Severity::Error);
-        if !errors.is_empty() {
-            let texts: Vec<String> =
-                errors.iter().map(|error| format!("{}: {}", error.place, error.text)).collect();
-            return Err(texts.join("; "));
-        }
-        for Finding { severity, place, text } in rest {
-            match severity {
-                Severity::Note => tracing::info!(broker = self.name, place, "{text}"),
-                _ => tracing::warn!(broker = self.name, place, "{text}"),
-            }
-        }
-        self.suited = Some(version);
-        Ok(())
-    }
-
     fn tell(&self, trouble: String) {
         drop(self.ready.send_replace(Err(trouble.clone())));
         self.state.send_modify(|state| state.trouble = Some(trouble));
@@ -168,23 +245,27 @@ impl Supervisor {
 
     async fn prepare(&mut self) -> Result<Server, String> {
         let server = self.broker.server().await.map_err(|error| error.to_string())?;
-        self.suits(server.version)?;
-        let to_here = |output: &config::Output| output.broker == self.name;
-        let pipelines = &self.config.pipelines;
-        if pipelines.iter().any(|pipeline| pipeline.outputs.values().any(to_here)) {
+        let needs = Arc::clone(&self.needs.borrow_and_update());
+        if self.suited != Some(server.version) {
+            for Finding { severity, place, text } in needs.suits(server.version)? {
+                match severity {
+                    Severity::Note => tracing::info!(broker = self.name, place, "{text}"),
+                    _ => tracing::warn!(broker = self.name, place, "{text}"),
+                }
+            }
+            self.suited = Some(server.version);
+        }
+        self.hold_line().await?;
+        needs.declare(&*self.broker, &needs.plan).await?;
+        Ok(server)
+    }
+
+    async fn hold_line(&mut self) -> Result<(), String> {
+        if self.needs.borrow().has_outputs() {
             let line = self.broker.publisher().await.map_err(|error| error.to_string())?;
             self.line = Some(line);
         }
-        let Some(settings) = &self.settings else { return Ok(server) };
-        let applied =
-            topology::prepare(&*self.broker, settings, &self.plan).await.map_err(|errors| {
-                let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                texts.join("; ")
-            })?;
-        for unverified in applied.unverified {
-            tracing::warn!(broker = self.name, unverified, "can't be compared");
-        }
-        Ok(server)
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::limits::TABLE_FILE_BYTES;
-use crate::reference::Tables;
+use crate::reference::{TableError, Tables};
 use crate::reload::watch::{Expected, Watch};
 
 /// Reads the tables of a config, and follows their files.
@@ -24,6 +24,29 @@ pub(super) async fn open(
     Ok(tables)
 }
 
+/// The tables of another config; those whose settings are the same go on as they are.
+///
+/// # Errors
+/// As with [`open`].
+pub(super) async fn altered(
+    now: &Arc<Tables>,
+    config: &Config,
+    stopping: &CancellationToken,
+) -> anyhow::Result<Arc<Tables>> {
+    let (before, settings) = (Arc::clone(now), config.tables.clone());
+    let altered = tokio::task::spawn_blocking(move || before.altered(&settings)).await?;
+    let tables = altered.map(Arc::new).map_err(told)?;
+    if !config.tables.is_empty() {
+        follow(&tables, &Watch::start()?, stopping);
+    }
+    Ok(tables)
+}
+
+fn told(errors: Vec<TableError>) -> anyhow::Error {
+    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!("{}", errors.join("\n"))
+}
+
 /// Reads the tables of a config.
 ///
 /// # Errors
@@ -31,10 +54,7 @@ pub(super) async fn open(
 pub(super) async fn load(config: &Config) -> anyhow::Result<Arc<Tables>> {
     let settings = config.tables.clone();
     let loaded = tokio::task::spawn_blocking(move || Tables::load(&settings)).await?;
-    loaded.map(Arc::new).map_err(|errors| {
-        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("{}", errors.join("\n"))
-    })
+    loaded.map(Arc::new).map_err(told)
 }
 
 /// Follows their files until the host stops, or these tables are no longer those of its config.

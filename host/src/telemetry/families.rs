@@ -70,6 +70,7 @@ pub(super) struct ToldFamilies {
     pub(super) conditions: Family<Labels, Gauge>,
     pub(super) notices_lost: Counter,
     pub(super) notifications: Family<Labels, Counter>,
+    pub(super) config_reloads: Family<Labels, Counter>,
 }
 
 /// What dead-letter queues hold.
@@ -201,6 +202,7 @@ impl ToldFamilies {
                 "notifications",
                 "Attempts to tell a receiver, by how they ended",
             ),
+            config_reloads: add(r, "config_reloads", "Times the config was read again, by outcome"),
             notices_lost: add(
                 r,
                 "notices_lost",

@@ -40,6 +40,7 @@ fn empty() -> Config {
             http: None,
             socket: None,
             shards: 1,
+            watch: false,
             drain: limits::DRAIN,
             state_dir: "state".into(),
             archive_dir: "archive".into(),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use sluicegate::admin::Reloaded;
 use sluicegate::broker::embedded::Embedded;
 use sluicegate::broker::{Broker, Outgoing, Published};
 use sluicegate::config;
@@ -131,6 +132,17 @@ pub(super) fn copies(messages: &[Message]) -> BTreeMap<u64, usize> {
     copies
 }
 
+/// A config of the usual exchanges and these parts.
+fn read(folder: &TempDir, parts: &[&str]) -> config::Config {
+    let text = format!("{TOPOLOGY}\n{}", parts.join("\n"));
+    let parsed = config::parse(&text, &folder.path().join("test.toml"));
+    let (mut config, _) = parsed.unwrap_or_else(|problems| panic!("{problems:#?}"));
+    config.service.state_dir = folder.path().to_owned();
+    config.service.cache_dir = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins"));
+    config.service.shards = 2;
+    config
+}
+
 // === impl World ===
 
 impl World {
@@ -149,17 +161,17 @@ impl World {
         let folder = TempDir::new().expect("a folder");
         std::fs::write(folder.path().join("ledger.wasm"), guests::LEDGER).expect("the guest");
         std::fs::write(folder.path().join("hostile.wasm"), guests::HOSTILE).expect("the guest");
-        let text = format!("{TOPOLOGY}\n{}", parts.join("\n"));
-        let parsed = config::parse(&text, &folder.path().join("test.toml"));
-        let (mut config, _) = parsed.unwrap_or_else(|problems| panic!("{problems:#?}"));
-        config.service.state_dir = folder.path().to_owned();
-        config.service.cache_dir = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins"));
-        config.service.shards = 2;
+        let config = read(&folder, parts);
         let brokers = BTreeMap::from([("main".to_owned(), Arc::clone(&broker) as Arc<dyn Broker>)]);
         let service = Service::start_on(config, Telemetry::new(), brokers).await;
         let world = Self { broker, service: Some(service.expect("the host starts")), folder };
         until("the host is ready", || world.service().status().readiness.ready).await;
         world
+    }
+
+    /// Has the running host follow another config.
+    pub(super) async fn reconfigure(&self, parts: &[&str]) -> Reloaded {
+        within("the config is applied", self.service().apply(read(&self.folder, parts))).await
     }
 
     fn service(&self) -> &Service {

@@ -74,7 +74,13 @@ impl Site {
 
     /// The same with more settings of `[service]`.
     pub(crate) fn with(config: &str, service: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let site = Self { folder: tempfile::tempdir().unwrap() };
+        site.configure(config, service);
+        site
+    }
+
+    /// Writes another config for it, by renaming a file over the one that is there.
+    pub(crate) fn configure(&self, config: &str, service: &str) {
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
         let http = if service.contains("http =") { "" } else { "http = \"127.0.0.1:0\"" };
         let shards = if service.contains("shards =") { "" } else { "shards = 2" };
@@ -82,9 +88,8 @@ impl Site {
             "{config}\n[service]\n{http}\nsocket = \"control.sock\"\nstate_dir = \"state\"\n\
              cache_dir = {cache:?}\n{shards}\n{service}\n"
         );
-        let site = Self { folder };
-        site.write("sluicegate.toml", text.as_bytes());
-        site
+        let new = self.write("sluicegate.toml.new", text.as_bytes());
+        fs::rename(new, self.path("sluicegate.toml")).unwrap();
     }
 
     /// Puts a file there.

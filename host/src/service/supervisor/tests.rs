@@ -11,8 +11,9 @@ async fn trouble_with(queue: &str) -> Option<String> {
     let (config, _) = config::parse(&text, Path::new("test.toml")).unwrap();
     let plan = topology::plan(&config).remove("main").unwrap();
     let broker = Embedded::new();
-    let (supervisor, mut states, _readiness) =
-        Supervisor::new("main", broker, &config, plan, &Telemetry::new());
+    let needs = Needs::of("main", &config, plan);
+    let (supervisor, connection) = Supervisor::new(broker, needs, &Telemetry::new());
+    let mut states = connection.states.clone();
     tokio::select! {
         () = supervisor.run() => unreachable!("it runs for ever"),
         changed = states.changed() => changed.unwrap(),

@@ -26,7 +26,7 @@ use crate::pipeline::slot::PluginSlot;
 use crate::pipeline::{Committer, Pipelines, Readiness, Setup, Want};
 use crate::plugin::{Engine, EngineOptions, Plugin};
 use crate::reference::Tables;
-use crate::service::supervisor::Supervisor;
+use crate::service::supervisor::{Needs, Supervisor};
 use crate::state::{MemoryStore, StateStore};
 use crate::telemetry::Telemetry;
 use crate::topology;
@@ -200,8 +200,9 @@ impl World {
         let plans = topology::plan(&config);
         let wire = Arc::clone(&self.wire) as Arc<dyn Broker>;
         let plan = plans["main"].clone();
-        let (supervisor, _, ready) =
-            Supervisor::new("main", Arc::clone(&wire), &config, plan, &telemetry);
+        let needs = Needs::of("main", &config, plan);
+        let (supervisor, connection) = Supervisor::new(Arc::clone(&wire), needs, &telemetry);
+        let ready = connection.readiness;
         let readiness: BTreeMap<String, Readiness> = BTreeMap::from([("main".to_owned(), ready)]);
         let brokers = BTreeMap::from([("main".to_owned(), wire)]);
         let plugins = BTreeMap::from([("first".to_owned(), PluginSlot::new(plugin()))]);

@@ -1,0 +1,201 @@
+//! Follows the config: what differs is applied to the running host, all of it or nothing.
+//!
+//! ```text
+//! read ► check ► plan ► load plugins ► connect, declare ► prepare pipelines   nothing is touched yet
+//!                                                              │
+//!              end pipelines that go or are altered ► swap plugins ► begin pipelines ► close brokers
+//! ```
+//!
+//! Everything that can fail comes first. What is altered finishes what it has in hand before its
+//! successor takes over its state; what isn't in the plan never hears of it.
+
+mod apply;
+mod triggers;
+
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Inner;
+use crate::admin::{Following, Lines, ReloadLine, ReloadOutcome, Reloaded};
+use crate::config::{self, Config, Severity};
+use crate::notice::ConditionKind;
+use crate::telemetry::logging::printable;
+
+/// A reload under way. It goes on where nobody waits for it.
+pub type Reloading = Pin<Box<dyn Future<Output = Reloaded> + Send>>;
+
+/// Why a config wasn't applied.
+enum Refusal {
+    /// It is wrong.
+    Wrong(Vec<String>),
+    /// It can't be applied now.
+    Now(Vec<String>),
+}
+
+/// Who hears of the steps.
+#[derive(Clone, Default)]
+struct Steps(Option<Lines>);
+
+impl super::Service {
+    /// Names the file that the config came from: reloads read it again.
+    ///
+    /// # Errors
+    /// When the system has no thread to watch it with.
+    pub fn follow(&self, file: &Path) -> anyhow::Result<()> {
+        if self.inner.file.set(file.to_owned()).is_ok() {
+            triggers::watch(&self.inner, file)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the config again and applies what differs. `cause` is for the log.
+    #[must_use]
+    pub fn reload(&self, cause: &'static str) -> Reloading {
+        self.inner.reload(cause, Steps::default())
+    }
+
+    /// Applies another config, however it was come by.
+    #[must_use]
+    pub fn apply(&self, config: Config) -> Reloading {
+        let inner = Arc::clone(&self.inner);
+        apart(&self.inner, async move {
+            let _turn = inner.reloading.lock().await;
+            let applied = inner.apply(config, &Steps::default()).await;
+            inner.note("a config was handed over", applied)
+        })
+    }
+}
+
+/// Runs it on the host's own runtime, and to its end whoever waits for it.
+fn apart(inner: &Inner, task: impl Future<Output = Reloaded> + Send + 'static) -> Reloading {
+    let task = inner.runtime.spawn(task);
+    Box::pin(async move {
+        task.await.unwrap_or_else(|error| Reloaded {
+            outcome: ReloadOutcome::Failed,
+            problems: vec![format!("the reload broke off: {error}")],
+            ..Reloaded::default()
+        })
+    })
+}
+
+impl Inner {
+    /// Begins a reload that tells its steps as lines.
+    pub(super) fn follow_reload(&self, plugin: Option<String>) -> Result<Following, String> {
+        if let Some(plugin) = plugin {
+            return Err(format!("plugin '{plugin}' can't be reloaded by itself yet"));
+        }
+        let Some(inner) = self.own.upgrade() else { return Err("the host stops".to_owned()) };
+        let (lines, following) = Following::new("the config".to_owned());
+        let steps = Steps(Some(lines));
+        let reloading = inner.reload("asked over the control socket", steps.clone());
+        self.runtime.spawn(async move { steps.tell(&ReloadLine::Ended(reloading.await)) });
+        Ok(following)
+    }
+
+    /// Reads the config again and applies what differs.
+    fn reload(self: &Arc<Self>, cause: &'static str, steps: Steps) -> Reloading {
+        let inner = Arc::clone(self);
+        apart(self, async move {
+            let _turn = inner.reloading.lock().await;
+            let applied = match inner.read_again().await {
+                Ok(config) => inner.apply(config, &steps).await,
+                Err(refusal) => Err(refusal),
+            };
+            inner.note(cause, applied)
+        })
+    }
+
+    async fn read_again(&self) -> Result<Config, Refusal> {
+        let Some(file) = self.file.get().cloned() else {
+            return Err(Refusal::Now(vec!["this host wasn't started from a file".to_owned()]));
+        };
+        let read = tokio::task::spawn_blocking(move || {
+            let text = config::load(&file).map_err(|problems| render(problems, ""))?;
+            config::parse(&text, &file).map_err(|problems| render(problems, &text))
+        });
+        let read = read.await.map_err(|error| Refusal::Now(vec![error.to_string()]))?;
+        let (config, warnings) = read.map_err(Refusal::Wrong)?;
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(config)
+    }
+
+    /// Tells of a reload's end, in all the places that are looked at.
+    fn note(&self, cause: &str, applied: Result<Reloaded, Refusal>) -> Reloaded {
+        let reloaded = applied.unwrap_or_else(|refusal| {
+            let (outcome, problems) = match refusal {
+                Refusal::Wrong(problems) => (ReloadOutcome::Refused, problems),
+                Refusal::Now(problems) => (ReloadOutcome::Failed, problems),
+            };
+            Reloaded { outcome, problems, ..Reloaded::default() }
+        });
+        for warning in &reloaded.warnings {
+            tracing::warn!("{}", printable(warning));
+        }
+        let stale = match reloaded.outcome {
+            ReloadOutcome::Applied => {
+                tracing::info!(cause, done = reloaded.done.join("; "), "config reloaded");
+                None
+            }
+            ReloadOutcome::Unchanged => {
+                tracing::info!(cause, "config read again: nothing differs");
+                None
+            }
+            ReloadOutcome::Refused | ReloadOutcome::Failed => {
+                for problem in &reloaded.problems {
+                    tracing::error!(cause, "config not applied: {}", printable(problem));
+                }
+                let first =
+                    reloaded.problems.first().map_or("", |it| it.lines().next().unwrap_or(""));
+                Some(format!("the config file isn't what runs: {first}"))
+            }
+        };
+        self.telemetry.config_reloaded(reloaded.outcome.as_str());
+        self.telemetry.condition(ConditionKind::ConfigStale, "", stale.as_deref());
+        reloaded
+    }
+
+    /// Applies a config, or nothing of it. Whoever calls holds the turn.
+    async fn apply(self: &Arc<Self>, config: Config, steps: &Steps) -> Result<Reloaded, Refusal> {
+        tokio::select! {
+            biased;
+            () = self.closing.cancelled() => Err(Refusal::Now(vec!["the host is stopping".to_owned()])),
+            prepared = apply::prepare(self, config, steps) => match prepared? {
+                Some((ready, supervisors)) => Ok(ready.apply(supervisors, self, steps).await),
+                None => Ok(Reloaded::default()),
+            },
+        }
+    }
+
+    /// How long a pipeline may take to finish what it has in hand.
+    fn grace(&self) -> Duration {
+        self.parts().config.service.drain
+    }
+}
+
+/// Every problem that stops a config, as `check` prints it.
+fn render(problems: Vec<config::Problem>, text: &str) -> Vec<String> {
+    let stops = |problem: &config::Problem| problem.severity == Severity::Error;
+    problems.into_iter().filter(stops).map(|problem| problem.render(text, false)).collect()
+}
+
+// === impl Steps ===
+
+impl Steps {
+    fn say(&self, text: impl Into<String>) {
+        let text = text.into();
+        tracing::debug!("reload: {text}");
+        self.tell(&ReloadLine::Step { text });
+    }
+
+    fn tell(&self, line: &ReloadLine) {
+        let Some(lines) = &self.0 else { return };
+        if let Ok(line) = serde_json::to_string(line) {
+            // Nobody follows any more: it goes on all the same.
+            let _followed = lines.tell(line);
+        }
+    }
+}

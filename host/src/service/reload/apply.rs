@@ -1,0 +1,283 @@
+//! From a checked config to what runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tokio::task::JoinSet;
+
+use super::{Refusal, Steps};
+use crate::admin::{ReloadOutcome, Reloaded};
+use crate::broker;
+use crate::config::Config;
+use crate::pipeline::slot::PluginSlot;
+use crate::pipeline::{Left, Prepared, load_some_plugins};
+use crate::plugin::Plugin;
+use crate::reload::config::{Change, Plan};
+use crate::service::Inner;
+use crate::service::governance::Governed;
+use crate::service::parts::{Parts, Tasks, note_end};
+use crate::service::supervisor::{Connection, Needs, Supervisor};
+use crate::service::tables;
+use crate::topology;
+
+/// A config of which nothing can fail any more.
+pub(super) struct Ready {
+    plan: Plan,
+    parts: Parts,
+    /// What is asked of brokers that stay.
+    needs: Vec<(Connection, Arc<Needs>)>,
+    /// Versions that are to serve.
+    plugins: BTreeMap<String, Arc<Plugin>>,
+    /// Brokers that are left when all is done.
+    gone: Vec<Connection>,
+}
+
+/// Everything that can fail; with the supervisors of brokers that are new, or reached in another way.
+/// `None` where nothing differs.
+pub(super) async fn prepare(
+    inner: &Inner,
+    mut config: Config,
+    steps: &Steps,
+) -> Result<Option<(Ready, Vec<Supervisor>)>, Refusal> {
+    let now = inner.parts();
+    let plan = Plan::between(&now.config, &config);
+    if plan.is_empty() {
+        return Ok(None);
+    }
+    plan.keep_what_stays(&now.config, &mut config);
+    let plugins = load(inner, &plan, &config, steps).await?;
+    let tables = if config.tables == now.config.tables {
+        Arc::clone(&now.tables)
+    } else {
+        let opened = tables::altered(&now.tables, &config, &inner.stopping).await;
+        opened
+            .map_err(|error| Refusal::Now(error.to_string().lines().map(str::to_owned).collect()))?
+    };
+    let mut parts = Parts { config, tables, ..(*now).clone() };
+    for (name, change) in &plan.plugins {
+        match (change, plugins.get(name)) {
+            (Change::Removed, _) => drop(parts.plugins.remove(name)),
+            (Change::Added, Some(plugin)) => {
+                parts.plugins.insert(name.clone(), PluginSlot::new(Arc::clone(plugin)));
+            }
+            // Its slot stays; the version in it is swapped.
+            (Change::Altered(_) | Change::Added, _) => {}
+        }
+    }
+    let mut ready = Ready { gone: Vec::new(), needs: Vec::new(), plan, parts, plugins };
+    let mut supervisors = Vec::new();
+    if let Err(refusal) = ready.connect(inner, &now, &mut supervisors, steps).await {
+        ready.disconnect(&now).await;
+        return Err(refusal);
+    }
+    if let Err(error) = ready.pipelines(inner) {
+        ready.disconnect(&now).await;
+        return Err(Refusal::Now(vec![error.to_string()]));
+    }
+    Ok(Some((ready, supervisors)))
+}
+
+async fn load(
+    inner: &Inner,
+    plan: &Plan,
+    config: &Config,
+    steps: &Steps,
+) -> Result<BTreeMap<String, Arc<Plugin>>, Refusal> {
+    let comes = |name: &String| !matches!(plan.plugins.get(name), None | Some(Change::Removed));
+    let settings: Vec<_> = config.plugins.values().filter(|it| comes(&it.name)).cloned().collect();
+    if settings.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let names: Vec<&str> = settings.iter().map(|it| it.name.as_str()).collect();
+    steps.say(format!("loading {}", names.join(", ")));
+    load_some_plugins(inner.engine.clone(), settings)
+        .await
+        .map_err(|error| Refusal::Now(error.to_string().lines().map(str::to_owned).collect()))
+}
+
+// === impl Ready ===
+
+impl Ready {
+    /// Reaches brokers that are new or reached in another way, and has declared what is asked for
+    /// besides; on brokers for which nothing changes, nothing is done.
+    async fn connect(
+        &mut self,
+        inner: &Inner,
+        now: &Parts,
+        supervisors: &mut Vec<Supervisor>,
+        steps: &Steps,
+    ) -> Result<(), Refusal> {
+        let plans = topology::plan(&self.parts.config);
+        let config = &self.parts.config;
+        self.parts.connections.retain(|name, _| config.brokers.contains_key(name));
+        let mut problems = Vec::new();
+        for (name, settings) in &config.brokers {
+            let needs = Needs::of(name, config, plans.get(name).cloned().unwrap_or_default());
+            let kept =
+                if self.plan.brokers.contains_key(name) { None } else { now.connections.get(name) };
+            let connection = match kept {
+                Some(connection) => connection.clone(),
+                None => {
+                    let broker = broker::open(name, settings);
+                    let (supervisor, connection) =
+                        Supervisor::new(broker, Arc::clone(&needs), &inner.telemetry);
+                    supervisors.push(supervisor);
+                    self.parts.connections.insert(name.clone(), connection.clone());
+                    connection
+                }
+            };
+            if kept.is_none() || !needs.declares_as(&connection.needs()) {
+                steps.say(format!("declaring on broker '{name}'"));
+                if let Err(error) = needs.meet(&*connection.broker).await {
+                    problems.push(format!("broker '{name}': {error}"));
+                }
+            }
+            self.needs.push((connection, needs));
+        }
+        let left = |(name, _): &(&String, &Connection)| {
+            matches!(self.plan.brokers.get(*name), Some(Change::Removed | Change::Altered(_)))
+        };
+        self.gone = now.connections.iter().filter(left).map(|(_, it)| it.clone()).collect();
+        if problems.is_empty() { Ok(()) } else { Err(Refusal::Now(problems)) }
+    }
+
+    /// Nothing came of it.
+    async fn disconnect(self, now: &Parts) {
+        for (name, connection) in &self.parts.connections {
+            let kept = !self.plan.brokers.contains_key(name) && now.connections.contains_key(name);
+            if !kept {
+                connection.broker.close().await;
+            }
+        }
+    }
+
+    fn pipelines(&self, inner: &Inner) -> Result<Vec<Prepared>, crate::pipeline::StartError> {
+        let materials = self.parts.materials(&inner.telemetry);
+        let begins = self.parts.config.pipelines.iter().filter(|it| self.plan.begins(&it.name));
+        inner.pipelines.prepare(&materials.setup(), begins)
+    }
+
+    /// Does it.
+    pub(super) async fn apply(
+        mut self,
+        supervisors: Vec<Supervisor>,
+        inner: &Arc<Inner>,
+        steps: &Steps,
+    ) -> Reloaded {
+        let now = inner.parts();
+        for (connection, needs) in self.needs.drain(..) {
+            connection.ask(needs);
+        }
+        let mut tasks = Tasks { stopping: inner.stopping.clone(), set: JoinSet::new() };
+        for supervisor in supervisors {
+            tasks.spawn(supervisor.run());
+        }
+        let mut warnings = self.plan.warnings();
+        let mut left = self.end(inner, steps, &mut warnings).await;
+        for (name, plugin) in &self.plugins {
+            if let (Some(Change::Altered(_)), Some(slot)) =
+                (self.plan.plugins.get(name), self.parts.plugins.get(name))
+            {
+                slot.swap(Arc::clone(plugin));
+                steps.say(format!("plugin '{name}' swapped"));
+            }
+        }
+        match self.pipelines(inner) {
+            Ok(prepared) => {
+                for prepared in prepared {
+                    let left = left.remove(prepared.name());
+                    steps.say(format!("pipeline '{}' begins", prepared.name()));
+                    inner.pipelines.add(prepared, left).await;
+                }
+            }
+            // It was tried before: all that a pipeline names is in the config.
+            Err(error) => warnings.push(format!("pipelines don't run: {error}")),
+        }
+        let names: Vec<&str> =
+            self.parts.config.pipelines.iter().map(|it| it.name.as_str()).collect();
+        inner.pipelines.list(&names);
+        inner.recorder.follow(&self.parts.config.pipelines);
+        for (name, _) in self.plan.pipelines.iter().filter(|(_, it)| **it == Change::Removed) {
+            inner.telemetry.pipeline(name).paused(None);
+        }
+        self.follow(&now, &mut tasks, inner);
+        let done = self.plan.told();
+        let gone = std::mem::take(&mut self.gone);
+        *inner.parts.write().unwrap_or_else(std::sync::PoisonError::into_inner) =
+            Arc::new(self.parts);
+        inner.adopt(tasks);
+        for connection in gone {
+            connection.over.cancel();
+            connection.broker.close().await;
+        }
+        Reloaded { outcome: ReloadOutcome::Applied, done, warnings, problems: Vec::new() }
+    }
+
+    /// Ends what goes or is altered, all at once.
+    async fn end(
+        &self,
+        inner: &Inner,
+        steps: &Steps,
+        warnings: &mut Vec<String>,
+    ) -> BTreeMap<String, Left> {
+        let grace = inner.grace();
+        let ends = self.plan.ending().map(|name| async move {
+            steps.say(format!("pipeline '{name}' finishes what it has in hand"));
+            (name.to_owned(), inner.pipelines.end(name, grace).await)
+        });
+        let mut all = BTreeMap::new();
+        for (name, left) in join_all(ends).await {
+            let Some(left) = left else { continue };
+            if !left.finished {
+                warnings.push(format!(
+                    "pipeline '{name}' didn't finish within {grace:?}; what it had in hand is back in its queue"
+                ));
+            }
+            all.insert(name, left);
+        }
+        all
+    }
+
+    /// Dead letters and those who are told follow too, where anything is new to them.
+    fn follow(&mut self, now: &Parts, tasks: &mut Tasks, inner: &Inner) {
+        let moved: BTreeSet<&String> = self.plan.brokers.keys().collect();
+        let governed = Governed::by(&self.parts.config);
+        if governed != now.governance.of || moved.iter().any(|broker| governed.is_on(broker)) {
+            now.governance.over.cancel();
+            let connections = &self.parts.connections;
+            self.parts.governance =
+                tasks.governance(&self.parts.config, connections, &inner.telemetry);
+        }
+        let told_by = |it: &crate::config::Notify| it.exchange.as_ref().map(|it| it.broker.clone());
+        let rules = &self.parts.config.notify;
+        let tellers_moved = rules.iter().filter_map(told_by).any(|broker| moved.contains(&broker));
+        if *rules != now.config.notify || tellers_moved {
+            if let Some(over) = &now.alerts {
+                over.cancel();
+            }
+            let brokers = self.parts.brokers();
+            self.parts.alerts = tasks.alerts(&self.parts.config, &brokers, &inner.telemetry);
+        }
+    }
+}
+
+impl Inner {
+    /// Tasks that a reload began are the host's; those that have ended are let go.
+    fn adopt(&self, mut tasks: Tasks) {
+        let mut all = self.tasks();
+        while let Some(ended) = all.try_join_next() {
+            note_end(ended);
+        }
+        let new = std::mem::take(&mut tasks.set);
+        all.spawn_on(
+            async move {
+                let mut new = new;
+                while let Some(ended) = new.join_next().await {
+                    note_end(ended);
+                }
+            },
+            &self.runtime,
+        );
+    }
+}
