@@ -19,6 +19,9 @@ pub struct Args {
     /// How often it is run
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     times: u32,
+    /// Write the call into this folder as a test case for `plugin test`, instead of running it
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["from", "plugin"])]
+    as_test: Option<PathBuf>,
     /// Print the capsule itself, as JSON
     #[arg(long, conflicts_with = "from")]
     show: bool,
@@ -49,6 +52,7 @@ state starts empty. A retry counts as a failure and isn't waited for. Exit codes
 4 some failed.
 
   sluicegate replay 3f2a9c -c sluicegate.toml --times 10
+  sluicegate replay call.capsule --as-test cases
   sluicegate replay call.capsule --plugin target/wasm32-wasip2/plugin/mended.wasm
   sluicegate replay --from letters.jsonl --pipeline readings -c sluicegate.toml
 ";

@@ -63,6 +63,13 @@ async fn a_trap_on_a_host_is_run_again_from_its_capsule_and_ends_the_same_ten_ti
     let again = super::process::sluicegate(&["replay", moved]);
     assert!(again.status.success(), "{}", said(&again.stderr));
 
+    let cases = elsewhere.path().join("cases");
+    let wrote =
+        super::process::sluicegate(&["replay", moved, "--as-test", cases.to_str().unwrap()]);
+    assert!(wrote.status.success(), "{}", said(&wrote.stderr));
+    let case = std::fs::read_to_string(said(&wrote.stdout).trim()).unwrap();
+    assert!(case.contains("panic") && case.contains("boom, as told"), "{case}");
+
     let mended = site.write("mended.wasm", NET_METER);
     let other =
         super::process::sluicegate(&["replay", moved, "--plugin", mended.to_str().unwrap()]);

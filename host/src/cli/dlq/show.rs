@@ -212,6 +212,8 @@ fn failure(page: &mut Page, report: &Report) {
     };
     let stage = report.stage.map(|stage| stage.to_string());
     let replayed = (report.replay_count > 0).then(|| format!("{} times", report.replay_count));
+    // Of what failed in a plugin's call; whether it was recorded only its host knows.
+    let again = report.stage.map(|_| format!("sluicegate replay {}", report.id));
     let fields = [
         ("id", Some(report.id.as_str())),
         ("fingerprint", Some(&report.fingerprint)),
@@ -219,6 +221,7 @@ fn failure(page: &mut Page, report: &Report) {
         ("stage", stage.as_deref()),
         ("plugin", report.plugin.as_deref()),
         ("digest", report.plugin_digest.as_deref()),
+        ("run again", again.as_deref()),
         ("tried", Some(&tries)),
         ("failed", Some(&moment(report.failed_at))),
         ("first failed", Some(&moment(report.first_failed_at))),

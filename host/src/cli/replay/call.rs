@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use serde_json::json;
 
 use super::Args;
+use crate::authoring::capture;
 use crate::cli::exit;
 use crate::config::{self, Config, PluginSource};
 use crate::limits::{CAPSULE_BYTES, CAPSULE_FOLDER};
@@ -37,6 +38,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let capsule = read(&path).with_context(|| format!("can't read {shown}"))?;
     if args.show {
         println!("{}", serde_json::to_string_pretty(&capsule)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(folder) = &args.as_test {
+        let file = as_test(&capsule, folder)?;
+        println!("{}", file.display());
         return Ok(ExitCode::SUCCESS);
     }
     let component = match &args.plugin {
@@ -88,6 +94,28 @@ fn read(path: &Path) -> anyhow::Result<Capsule> {
     let most = CAPSULE_BYTES as u64 + 1;
     std::fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
     Ok(Capsule::decode(&bytes)?)
+}
+
+/// Writes the call as a test case; a case that is there already stays.
+fn as_test(capsule: &Capsule, folder: &Path) -> anyhow::Result<PathBuf> {
+    if capsule.meta.redacted != Redacted::No {
+        bail!("the capsule's bodies and state were taken out: there is nothing to test with");
+    }
+    let id = shelf::failure_id(capsule);
+    let meta = &capsule.meta;
+    let about = format!(
+        "recorded in pipeline {}, stage {}: {}",
+        meta.pipeline,
+        meta.stage,
+        outcome(&capsule.outcome)
+    );
+    let text = capture::case(capsule, &about).to_toml()?;
+    std::fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
+    let file = folder.join(format!("recorded-{}.toml", short(&id)));
+    let written = std::fs::File::create_new(&file)
+        .and_then(|mut open| std::io::Write::write_all(&mut open, text.as_bytes()));
+    written.with_context(|| format!("can't write {}", file.display()))?;
+    Ok(file)
 }
 
 /// The version that was recorded: in the folder that the capsule lies in, in the config's, in its files.
