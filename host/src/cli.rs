@@ -14,6 +14,7 @@ pub mod publish;
 pub mod reload;
 pub mod replay;
 pub mod run;
+pub mod state;
 pub mod tap;
 pub mod topology;
 
@@ -68,6 +69,8 @@ enum Verb {
     Tap(tap::Args),
     /// Have a running host read its config again
     Reload(reload::Args),
+    /// List, print, remove, export and import what plugins remember, while no host runs on it
+    State(state::Args),
     /// Say how a running host is doing
     Status(control::StatusArgs),
     /// Stop consuming on a running host, finish what is in hand, exit
@@ -116,6 +119,7 @@ pub async fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Replay(args) => replay::run(args).await,
         Verb::Tap(args) => tap::run(args).await,
         Verb::Reload(args) => reload::run(args).await,
+        Verb::State(args) => state::run(args).await,
         Verb::Status(args) => control::status(args).await,
         Verb::Drain(args) => control::drain(args).await,
         Verb::Pause(args) => control::pause(args).await,

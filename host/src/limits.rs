@@ -335,6 +335,8 @@ pub const STATE_PAGE_CACHE_BYTES: usize = 32 * MIB;
 pub const COMMITS_WAITING: usize = 16_384;
 /// Commits that go into one transaction.
 pub const COMMIT_GROUP: usize = 256;
+/// Keys that `sluicegate state` reads, and writes, at once.
+pub const STATE_PAGE: usize = 500;
 /// Shortest `state_ttl`.
 pub const STATE_TTL_MIN: Duration = Duration::from_secs(60);
 /// Idle keys are looked for this often in a TTL, within the two bounds that follow.

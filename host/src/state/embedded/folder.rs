@@ -63,7 +63,7 @@ pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(failed(format!(
-            "{} is in use; a running host has it: ask that one, or stop it",
+            "{} is in use; a running host has it; stop that one first",
             folder.display()
         ))),
         Err(TryLockError::Error(error)) => Err(failed(format!("{}: {error}", folder.display()))),
