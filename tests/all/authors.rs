@@ -4,12 +4,12 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::service::process::until;
 use crate::tidy::source::root;
 
 /// The host's own binary, built by cargo with these tests.
@@ -137,19 +137,23 @@ fn every_template_passes_its_own_tests() {
 /// `plugin dev`, and what it has said; ended when dropped.
 struct Dev {
     child: Child,
-    told: Arc<Mutex<String>>,
+    told: Arc<(Mutex<String>, Condvar)>,
 }
+
+/// How long a build may take on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 impl Dev {
     fn start(desk: &Desk, line: &str) -> Self {
         let words: Vec<&str> = line.split_whitespace().collect();
         let mut command = desk.command(&words);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let told = Arc::new(Mutex::new(String::new()));
+        let told = Arc::<(Mutex<String>, Condvar)>::default();
         let (out, to) = (child.stdout.take().unwrap(), Arc::clone(&told));
         thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
-                to.lock().unwrap().push_str(&(line + "\n"));
+                to.0.lock().unwrap().push_str(&(line + "\n"));
+                to.1.notify_all();
             }
         });
         Self { child, told }
@@ -157,8 +161,12 @@ impl Dev {
 
     /// Waits until it says that, and forgets all that it said until then.
     fn says(&self, part: &str) -> String {
-        until(part, || self.told.lock().unwrap().contains(part));
-        std::mem::take(&mut *self.told.lock().unwrap())
+        let (told, more) = &*self.told;
+        let told = told.lock().unwrap();
+        let (mut told, end) =
+            more.wait_timeout_while(told, PATIENCE, |told| !told.contains(part)).unwrap();
+        assert!(!end.timed_out(), "no {part:?} in: {told}");
+        std::mem::take(&mut *told)
     }
 }
 

@@ -51,13 +51,14 @@ const FILES_MAX: usize = 10_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Stamp(Vec<(PathBuf, SystemTime, u64)>);
 
-/// Shows what a running host decides; ends with this.
-struct Tap(Child);
+/// A verb of this binary that shows what a running host does; ends with this.
+struct Following(Child);
 
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let manifest = args.folder.join("Cargo.toml");
     ensure!(manifest.is_file(), "there is no {}: name a plugin's folder", manifest.display());
-    let _tap = args.tap.as_deref().map(|pipeline| Tap::start(&args, pipeline)).transpose()?;
+    let _tap = args.tap.as_deref().map(|pipeline| Following::tap(&args, pipeline)).transpose()?;
+    let mut reload: Option<Following> = None;
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut done = Stamp::default();
@@ -72,12 +73,16 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         done = seen.clone();
         let folder = args.folder.clone();
-        let (offline, host) = (args.offline, Host::of(&args));
+        let (offline, once, host) = (args.offline, args.once, Host::of(&args));
+        // The host goes on with a reload that nobody follows any more.
+        drop(reload.take());
         // The compiler takes its time; the runtime's threads aren't its.
-        let passed = tokio::task::spawn_blocking(move || round(&folder, offline, &host)).await?;
+        let ended =
+            tokio::task::spawn_blocking(move || round(&folder, offline, once, &host)).await?;
         if args.once {
-            return Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            return Ok(if ended.0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        reload = ended.1;
         println!("{}", Paint::of_stdout().dim("waiting for a change; Ctrl-C ends it"));
     }
 }
@@ -90,15 +95,16 @@ struct Host {
 }
 
 /// Builds, runs the cases, gives it to the host; what goes wrong is shown, and the next change tries
-/// again. Answers whether all went well.
-fn round(folder: &Path, offline: bool, host: &Host) -> bool {
+/// again. Answers whether all went well, and the reload that was begun unless it was waited for: its
+/// probation goes on while the author does.
+fn round(folder: &Path, offline: bool, wait: bool, host: &Host) -> (bool, Option<Following>) {
     let paint = Paint::of_stdout();
     let began = Instant::now();
     let component = match build::component_of(folder, offline) {
         Ok(component) => component,
         Err(error) => {
             println!("{} {error:#}", paint.bad("not built:"));
-            return false;
+            return (false, None);
         }
     };
     let built = Instant::now();
@@ -114,17 +120,21 @@ fn round(folder: &Path, offline: bool, host: &Host) -> bool {
             true
         }
     };
-    let given = host.give(&component);
-    match &given {
-        Ok(false) => {}
-        Ok(true) => println!(
-            "{} {:.1} s after the build",
-            paint.good("live"),
-            built.elapsed().as_secs_f64()
-        ),
-        Err(error) => println!("{} {error:#}", paint.bad("not live:")),
+    match host.give(&component, wait) {
+        Ok(begun) => {
+            if host.plugin.is_some() {
+                println!(
+                    "given to the host {:.1} s after the build",
+                    built.elapsed().as_secs_f64()
+                );
+            }
+            (passed, begun)
+        }
+        Err(error) => {
+            println!("{} {error:#}", paint.bad("not live:"));
+            (false, None)
+        }
     }
-    passed && given.is_ok()
 }
 
 impl Host {
@@ -133,9 +143,9 @@ impl Host {
     }
 
     /// Puts the component where the host has it and asks for a reload, by the verb that an operator would
-    /// type. Answers whether there is a host.
-    fn give(&self, component: &Path) -> anyhow::Result<bool> {
-        let Some(plugin) = &self.plugin else { return Ok(false) };
+    /// type; it prints each step.
+    fn give(&self, component: &Path, wait: bool) -> anyhow::Result<Option<Following>> {
+        let Some(plugin) = &self.plugin else { return Ok(None) };
         if let Some(to) = &self.to {
             replace(component, to).with_context(|| format!("can't write {}", to.display()))?;
         }
@@ -143,10 +153,13 @@ impl Host {
         reload
             .args(["reload", plugin])
             .args(self.socket.iter().flat_map(|socket| [Path::new("--socket"), socket.as_path()]));
-        let ended =
-            reload.stdin(Stdio::null()).status().context("can't run `sluicegate reload`")?;
-        ensure!(ended.success(), "the host kept the old one");
-        Ok(true)
+        let begun = reload.stdin(Stdio::null()).spawn().context("can't run `sluicegate reload`")?;
+        let mut following = Following(begun);
+        if !wait {
+            return Ok(Some(following));
+        }
+        ensure!(following.0.wait()?.success(), "the host kept the old one");
+        Ok(None)
     }
 }
 
@@ -159,10 +172,10 @@ fn replace(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::rename(&beside, to)
 }
 
-// === impl Tap ===
+// === impl Following ===
 
-impl Tap {
-    fn start(args: &Args, pipeline: &str) -> anyhow::Result<Self> {
+impl Following {
+    fn tap(args: &Args, pipeline: &str) -> anyhow::Result<Self> {
         let mut tap = Command::new(std::env::current_exe()?);
         tap.args(["tap", pipeline])
             .args(args.socket.iter().flat_map(|socket| [Path::new("--socket"), socket.as_path()]));
@@ -171,7 +184,7 @@ impl Tap {
     }
 }
 
-impl Drop for Tap {
+impl Drop for Following {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
