@@ -113,21 +113,25 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn open(place: &Where) -> anyhow::Result<EmbeddedStore> {
-    let (dir, durability) = match &place.dir {
-        Some(dir) => (dir.clone(), Durability::Power),
+    let folder = folder(place)?;
+    if !EmbeddedStore::is_there(&folder) {
+        bail!("there is no state in {}", folder.display());
+    }
+    Ok(EmbeddedStore::open(&folder, Durability::Power)?)
+}
+
+fn folder(place: &Where) -> anyhow::Result<PathBuf> {
+    let dir = match &place.dir {
+        Some(dir) => dir.clone(),
         None => {
             let (config, _) = config::read(&place.config).map_err(|problems| {
                 let text = config::load(&place.config).unwrap_or_default();
                 anyhow::anyhow!("{}", config::render_all(&problems, &text, false))
             })?;
-            (config.service.state_dir, Durability::Power)
+            config.service.state_dir
         }
     };
-    let folder = dir.join(STATE_FOLDER);
-    if !EmbeddedStore::is_there(&folder) {
-        bail!("there is no state in {}", folder.display());
-    }
-    Ok(EmbeddedStore::open(&folder, durability)?)
+    Ok(dir.join(STATE_FOLDER))
 }
 
 fn places_of(
@@ -267,7 +271,8 @@ fn export(place: &Where) -> anyhow::Result<ExitCode> {
 }
 
 fn import(place: &Where, input: &mut impl BufRead) -> anyhow::Result<ExitCode> {
-    let store = open(place)?;
+    // Into a folder that is new as well: that is how state moves to another machine.
+    let store = EmbeddedStore::open(&folder(place)?, Durability::Power)?;
     let mut lines = input.lines();
     let first = lines.next().transpose()?.unwrap_or_default();
     if !is_header(&first) {
