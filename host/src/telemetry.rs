@@ -21,6 +21,7 @@ mod recorder;
 mod snapshot;
 mod state;
 mod throttle;
+mod timers;
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ pub use self::pipeline::{Outcome, PipelineMetrics};
 pub use self::recorder::RecorderMetrics;
 pub use self::snapshot::{PipelineSnapshot, PluginSnapshot};
 pub use self::state::StateMetrics;
+pub use self::timers::TimerMetrics;
 
 use self::families::Families;
 use self::notices::Notices;

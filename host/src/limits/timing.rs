@@ -12,6 +12,8 @@ pub const TIMERS_PER_KEY: usize = 64;
 pub const TIMER_AHEAD_MIN: Duration = Duration::from_millis(10);
 /// The longest time that a timer is set ahead: about ten years.
 pub const TIMER_AHEAD_MAX: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
+/// Timers that a lane has run, of those that are due, before it looks at what else came.
+pub const TIMERS_DUE: usize = 4096;
 /// Bytes of a table's file.
 pub const TABLE_FILE_BYTES: u64 = 64 << 20;
 /// Rows of a table.

@@ -10,15 +10,19 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::alarm::Alarm;
-use super::intake::{Intake, State, Want};
+use super::intake::{Intake, State, Want, partition};
 use super::lane::{Lane, Legacy};
 use super::publishing::Publishing;
+use super::shape::Shape;
 use super::shard::Event;
 use super::start::{Prepared, Setup, StartError, prepare};
 use super::sweep::Sweep;
 use super::{Pipelines, Running, Tasks, join};
 use crate::config::{Pipeline, RetryOrder};
 use crate::state::Remembered;
+
+/// When the first timer of which key is due, and at which stage.
+type Due = (u64, Arc<str>, usize);
 
 /// What a pipeline leaves that has ended.
 #[derive(Debug)]
@@ -68,6 +72,8 @@ impl Pipelines {
         let mut publishing = Vec::new();
         let now_us = super::unix_us();
         let anew = legacies.len() == 0;
+        let stateful = shape.plugins.iter().any(|slot| slot.current().stateful());
+        let timers = if stateful { self.timers(shape) } else { Vec::new() };
         for (number, shard) in self.shards.iter().enumerate() {
             let (groups, requests) = mpsc::channel(1);
             let (breaker, metrics) = (Arc::clone(&shape.breaker), shape.metrics.clone());
@@ -81,7 +87,9 @@ impl Pipelines {
                     |one: &&Remembered| usize::from(one.partition) % self.shards.len() == number;
                 new.recall(prepared.remembered.iter().filter(own).copied(), now_us);
             }
-            if shape.policy.retry.order == RetryOrder::Key {
+            let own = |due: &&Due| partition(&due.1) % self.shards.len() == number;
+            new.index(timers.iter().filter(own).cloned());
+            if stateful || shape.policy.retry.order == RetryOrder::Key {
                 new = new.with_alarm(Alarm::start(lane, shard.clone()));
             }
             if let Some(Some(legacy)) = legacies.next() {
@@ -91,6 +99,18 @@ impl Pipelines {
             let _ = shard.send(Event::Add(lane, Box::new(new))).await;
         }
         self.begin(prepared, lane, wish, (publishing, abandon));
+    }
+
+    /// The first timer of each key and stage that has one.
+    fn timers(&self, shape: &Shape) -> Vec<Due> {
+        let mut timers = Vec::new();
+        for (stage, place) in shape.places.iter().enumerate() {
+            match self.commits.store().due(place, u64::MAX, usize::MAX) {
+                Ok(due) => timers.extend(due.into_iter().map(|(due_us, key)| (due_us, key, stage))),
+                Err(error) => tracing::error!(%place, %error, "timers wait for the next start"),
+            }
+        }
+        timers
     }
 
     fn begin(

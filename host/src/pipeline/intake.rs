@@ -105,6 +105,7 @@ impl Intake {
     pub async fn run(mut self) {
         let (mut backoff, mut standing_by) = (Backoff::default(), Backoff::default());
         let mut counts = Counts::default();
+        self.tell_flow(false).await;
         loop {
             let want = *self.want.borrow_and_update();
             match (want, self.breaker.phase()) {
@@ -140,7 +141,10 @@ impl Intake {
                 Ok(consumer) => {
                     backoff.reset();
                     counts.consumers += 1;
-                    match self.feed(consumer, &mut counts, probing).await {
+                    self.tell_flow(!probing).await;
+                    let fed = self.feed(consumer, &mut counts, probing).await;
+                    self.tell_flow(false).await;
+                    match fed {
                         Ok(()) => continue,
                         Err(error) => error,
                     }
@@ -310,6 +314,14 @@ impl Intake {
         }
     }
 
+    /// Tells every shard whether anything is consumed: timers wait while nothing is.
+    async fn tell_flow(&self, flows: bool) {
+        for shard in &self.shards {
+            // A shard that is gone runs no timers.
+            let _ = shard.send(Event::Flows(self.lane, flows)).await;
+        }
+    }
+
     /// Tells every shard to forget what consumers up to this one handed out.
     async fn forget(&self, consumer: u64) {
         for shard in &self.shards {
@@ -325,6 +337,7 @@ impl Intake {
         mut consumer: Box<dyn Consumer>,
         number: u64,
     ) -> Result<(), BrokerError> {
+        self.tell_flow(false).await;
         let cancelled = consumer.cancel().await;
         if cancelled.is_err() {
             self.forget(number).await;

@@ -17,6 +17,7 @@ mod group;
 mod judging;
 mod legacy;
 mod parking;
+mod timing;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use tokio::time::Instant;
 use self::group::{End, Entry, Group};
 pub use self::legacy::Legacy;
 use self::parking::Parking;
+use self::timing::Timing;
 use super::address::Planned;
 use super::alarm::Alarm;
 use super::backlog::Backlog;
@@ -63,6 +65,7 @@ pub struct Lane {
     /// Given up; released with what else the consumer handed out.
     stranded: Vec<Job>,
     parking: Parking,
+    timing: Timing,
     /// Another version of a plugin serves: nothing new begins until what runs is settled. Since when.
     winding: Option<Instant>,
     /// Whether anything under way may have changed a key's state.
@@ -89,6 +92,7 @@ impl Lane {
             running: HashSet::new(),
             stranded: Vec::new(),
             parking: Parking::default(),
+            timing: Timing::default(),
             winding: None,
             stateful: false,
         }
@@ -143,22 +147,26 @@ impl Lane {
         let limits =
             BatchLimits { messages: self.shape.batch.messages.min(fitting), ..self.shape.batch };
         self.unpark();
+        self.ring(now_us);
         let stages = 0..self.shape.stages.len();
         self.stateful |= stages.into_iter().any(|stage| call.version(stage).stateful);
         let half_told = self.winding.map(|_| self.backlog.half_told());
         let running = &mut self.running;
         let mut gate = self.parking.gate();
+        let mut turns = self.timing.turns();
         let mut taken = self.backlog.take(limits, |job| {
             let key = job.key.as_ref();
             let held = half_told.as_ref().is_some_and(|keys| key.is_none_or(|k| !keys.contains(k)));
             !held
                 && gate.opens_to(job)
+                && turns.opens_to(job)
                 && job.identity.is_none_or(|identity| running.insert(identity.whole))
         });
         if taken.is_empty() {
             return false;
         }
         self.settle_known(&mut taken);
+        self.drop_stale(&mut taken);
         if !taken.is_empty() {
             if let Err(why) = self.fetch(call, &mut taken) {
                 self.shape.breaker.trip(&why);
@@ -192,9 +200,7 @@ impl Lane {
 
     fn run(&self, call: &mut dyn Call, jobs: &[Job], now_us: u64) -> Run {
         let shape = &*self.shape;
-        let view = |key: &str, stage: usize| {
-            self.above(key, stage).or_else(|| self.cache.get(key, stage)).cloned()
-        };
+        let view = |key: &str, stage: usize| self.known(key, stage).cloned();
         let resolve = |output: &str| shape.addresses.resolve(output);
         let setting = Setting { stages: &shape.stages, view: &view, resolve: &resolve, now_us };
         let run = stages::run(&setting, call, jobs);
@@ -209,7 +215,8 @@ impl Lane {
         self.touch(&jobs, &mut run.changes, now_s);
         let ran = jobs.into_iter().zip(run.outcomes).collect();
         let ran = self.keep_order(ran, &mut run.changes, now_s);
-        let addresses = &self.shape.addresses;
+        let shape = Arc::clone(&self.shape);
+        let addresses = &shape.addresses;
         let mut group = Group { changes: run.changes, ..Group::default() };
         for (job, outcome) in ran {
             let (end, items) = match outcome {
@@ -217,7 +224,9 @@ impl Lane {
                 Outcome::Dropped { reason, emitted } => {
                     (End::Dropped(reason), addresses.outputs(&job, emitted))
                 }
-                Outcome::Failed(failure) => self.sentence(&job, failure, now_s),
+                Outcome::Failed(failure) => {
+                    self.sentence_either(&job, failure, &mut group.changes, now_s)
+                }
             };
             group.add(job, end, items);
         }
@@ -276,6 +285,7 @@ impl Lane {
         self.commit(open, changes);
         self.backlog.push_front(rewound);
         self.sentence_failed(failed, now_s);
+        self.follow_timers();
         self.dispatch();
     }
 
@@ -309,6 +319,7 @@ impl Lane {
     }
 
     fn reopen(&mut self, job: Job) -> Job {
+        self.timing.doubt(job.key.as_ref());
         if let Some(identity) = &job.identity {
             self.running.remove(&identity.whole);
         }
@@ -321,7 +332,10 @@ impl Lane {
         self.hand_back(job, settlement, outcome);
     }
 
-    fn hand_back(&self, job: Job, settlement: Settlement, outcome: Settled) {
+    fn hand_back(&mut self, job: Job, settlement: Settlement, outcome: Settled) {
+        if job.timer.is_some() {
+            return self.landed(&job, outcome);
+        }
         fault::point(Point::PreAck, || std::iter::once(&*job.body));
         self.shape.metrics.settled(outcome);
         self.shape.metrics.processed_latency(job.received.elapsed());

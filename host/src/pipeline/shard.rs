@@ -39,6 +39,8 @@ pub enum Event {
     Draining(usize, u64),
     /// Something of that pipeline has waited long enough.
     Due(usize),
+    /// That pipeline consumes, or doesn't for now.
+    Flows(usize, bool),
     /// Asked to show that it lives.
     Ping(oneshot::Sender<()>),
     /// Nothing more will come.
@@ -193,7 +195,11 @@ impl<G: Guests> Worker<G> {
             }
             Event::Lost(id, consumer) => self.tell(id, |lane| lane.lost(consumer)),
             Event::Draining(id, consumer) => self.tell(id, |lane| lane.draining(consumer)),
-            Event::Due(id) => self.tell(id, Lane::unpark),
+            Event::Due(id) => self.tell(id, |lane| {
+                lane.unpark();
+                lane.ring(super::unix_us());
+            }),
+            Event::Flows(id, flows) => self.tell(id, |lane| lane.flows(flows)),
             Event::Ping(answer) => drop(answer.send(())),
             Event::Stop => {
                 self.lanes.values_mut().for_each(Lane::close);

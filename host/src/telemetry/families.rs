@@ -10,6 +10,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::histogram::Histogram;
 use super::recorder::RecorderFamilies;
+use super::timers::TimerFamilies;
 
 /// Label names and values. Names are ours; values come from the config or from closed sets, or are
 /// bounded where they are counted.
@@ -44,6 +45,7 @@ pub(super) struct Families {
     pub(super) told: ToldFamilies,
     pub(super) dead_letters: DeadLetterFamilies,
     pub(super) recorder: RecorderFamilies,
+    pub(super) timers: TimerFamilies,
     pub(super) broker_connected: Family<Labels, Gauge>,
     pub(super) broker_blocked: Family<Labels, Gauge>,
     pub(super) broker_reconnects: Family<Labels, Counter>,
@@ -140,6 +142,7 @@ impl Families {
             told: ToldFamilies::register(r),
             dead_letters: DeadLetterFamilies::register(r),
             recorder: RecorderFamilies::register(r),
+            timers: TimerFamilies::register(r),
             broker_connected: add(r, "broker_connected", "1 while the broker is connected"),
             broker_blocked: add(
                 r,

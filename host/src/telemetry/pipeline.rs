@@ -18,6 +18,7 @@ use super::histogram::Histogram;
 use super::notices::Notices;
 use super::snapshot::{PipelineSnapshot, PluginSnapshot};
 use super::throttle::Throttle;
+use super::timers::TimerMetrics;
 use crate::limits;
 use crate::report::Report;
 use crate::verdict::FailureClass;
@@ -59,6 +60,7 @@ struct Inner {
     confirms: Histogram,
     swap_pauses: Histogram,
     rewound: Counter,
+    timers: TimerMetrics,
     ran_alone: Counter,
     id_conflicts: Counter,
     forged: Counter,
@@ -144,6 +146,7 @@ impl PipelineMetrics {
             confirms: families.confirms.get_or_create_owned(&labels),
             swap_pauses: families.swap_pauses.get_or_create_owned(&labels),
             rewound: counter(&families.rewound),
+            timers: TimerMetrics::new(name, families),
             ran_alone: counter(&families.ran_alone),
             id_conflicts: counter(&families.id_conflicts),
             forged: counter(&families.forged_headers),
@@ -229,6 +232,12 @@ impl PipelineMetrics {
     pub fn published(&self, messages: usize, elapsed: Duration) {
         self.0.published.inc_by(messages as u64);
         self.0.confirms.observe(elapsed);
+    }
+
+    /// Those of its timers.
+    #[must_use]
+    pub fn timers(&self) -> &TimerMetrics {
+        &self.0.timers
     }
 
     /// A lane began nothing new so long, so that another version of a plugin could take over.

@@ -27,6 +27,11 @@ impl Lane {
         groups.filter_map(|group| group.changes.get(key, stage)).next()
     }
 
+    /// All that is known here of a key at a stage; it may be more in the store.
+    pub(super) fn known(&self, key: &str, stage: usize) -> Option<&state::Entry> {
+        self.above(key, stage).or_else(|| self.cache.get(key, stage))
+    }
+
     /// Reads what a batch needs of its keys' state. A key whose state is damaged fails alone.
     pub(super) fn fetch(&mut self, call: &dyn Call, jobs: &mut [Job]) -> Result<(), String> {
         let shape = Arc::clone(&self.shape);
@@ -185,6 +190,7 @@ impl Lane {
         let Some(group) = self.committing.take() else { return };
         fault::point(Point::PostCommit, || group.entries.iter().map(|entry| &*entry.job.body));
         let at_us = group.at_us;
+        self.timing.note(&group.changes);
         if !group.changes.is_empty() {
             self.cache.commit(group.changes, at_us / 1_000_000);
             let usage = self.keeping.usage(&self.shape.name);
@@ -193,6 +199,7 @@ impl Lane {
         for entry in group.entries {
             self.finish(entry, at_us);
         }
+        self.follow_timers();
         self.commit_next();
     }
 

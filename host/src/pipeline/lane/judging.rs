@@ -60,6 +60,10 @@ impl Lane {
         let mut group = Group::default();
         for (entry, failure) in failed {
             let (end, items) = match entry.end {
+                _ if entry.job.timer.is_some() => {
+                    let changes = &mut group.changes;
+                    self.sentence_timer(&entry.job, failure, changes, now_s)
+                }
                 End::Failed(mut first, Settled::Retried) => {
                     first.text = not_again(&failure.text, &first);
                     self.end(&entry.job, first, now_s)

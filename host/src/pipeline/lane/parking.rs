@@ -126,7 +126,7 @@ impl Lane {
     /// long that the broker takes it for lost.
     fn wait(&self, job: &Job, outcome: &Outcome, now: Instant) -> Option<Duration> {
         let policy = &self.shape.policy;
-        if policy.retry.order != RetryOrder::Key || job.key.is_none() {
+        if policy.retry.order != RetryOrder::Key || job.key.is_none() || job.timer.is_some() {
             return None;
         }
         let Outcome::Failed(failure) = outcome else { return None };
@@ -267,9 +267,10 @@ impl Lane {
         self.parking.counted = held;
     }
 
-    fn set_alarm(&self) {
+    pub(super) fn set_alarm(&self) {
         if let Some(alarm) = &self.parking.alarm {
-            alarm.set(self.parking.keys.values().map(|parked| parked.until).min());
+            let parked = self.parking.keys.values().map(|parked| parked.until).min();
+            alarm.set(parked.into_iter().chain(self.next_ring()).min());
         }
     }
 }

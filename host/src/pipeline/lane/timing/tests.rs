@@ -1,0 +1,162 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::collections::BTreeMap;
+
+use super::super::tests::Bench;
+use super::*;
+use crate::config::{Retry, RetryOrder};
+use crate::pipeline::publishing::{Done, Fate};
+use crate::pipeline::stages::{Call, Version};
+use crate::plugin::{Batch, CallError, Decisions, StateChange, TimerChange};
+use crate::verdict::{Decision, Emission, FailureClass, Verdict};
+
+const SECOND: u64 = 1_000_000;
+
+/// Does what a body says: `set NAME SECOND`. A timer emits its name and how late it is; one whose name
+/// begins with `fail` asks for a retry, at each attempt.
+#[derive(Default)]
+struct Told;
+
+impl Call for Told {
+    fn version(&self, _: usize) -> Version<'_> {
+        Version { digest: "d", stateful: true, ..Version::default() }
+    }
+
+    fn migrate(&mut self, _: usize, _: u32, state: &[u8]) -> Result<Bytes, CallError> {
+        Ok(Bytes::copy_from_slice(state))
+    }
+
+    fn shadow(&mut self, _: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
+        Ok(Decisions::unchanged(batch))
+    }
+
+    fn call(&mut self, _: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
+        let mut timers = Vec::new();
+        let mut messages = Vec::new();
+        for (input, message) in batch.messages.iter().enumerate() {
+            let text = String::from_utf8(message.body.to_vec()).unwrap();
+            if let ["set", name, second] = text.split(' ').collect::<Vec<_>>()[..] {
+                let due_us = Some(second.parse::<u64>().unwrap() * SECOND);
+                timers.push(TimerChange { input, name: name.to_owned(), due_us });
+            }
+            let mut decision = Decision { verdict: Verdict::Done, emissions: Vec::new() };
+            if let Some(due_us) = message.due_us {
+                let name = message.routing_key;
+                let late = (batch.now_us - due_us) / SECOND;
+                let text = format!("{name} of {} +{late}", message.key.unwrap());
+                decision.emissions.push(Emission {
+                    output: "out".to_owned(),
+                    routing_key: None,
+                    properties: Properties::default(),
+                    body: Some(text.into()),
+                });
+                if name.starts_with("fail") {
+                    let (code, text) = ("told_to".to_owned(), message.attempt.to_string());
+                    decision = Decision {
+                        verdict: Verdict::Retry { code, text, after: None },
+                        emissions: Vec::new(),
+                    };
+                }
+            }
+            messages.push(decision);
+        }
+        let states = batch.states.iter().map(|_| StateChange::Unchanged).collect();
+        Ok(Decisions { messages, states, timers })
+    }
+}
+
+fn bench() -> Bench {
+    Bench::with(Retry {
+        attempts: BTreeMap::from([(FailureClass::Retry, 2)]),
+        rungs: vec![Duration::from_secs(30)],
+        class_rungs: BTreeMap::new(),
+        order: RetryOrder::Free,
+        park: 0,
+    })
+}
+
+impl Bench {
+    /// One batch at that second, published by what `fate` says: its bodies and their ids.
+    fn batch_at(&mut self, second: u64, fate: &Fate) -> Option<Vec<(String, String)>> {
+        if !self.lane.work(&mut Told, usize::MAX, second * SECOND) {
+            return None;
+        }
+        let Some(items) = self.next_group() else { return Some(Vec::new()) };
+        let said = |item: &Planned| {
+            let id = item.message.properties.message_id.clone().unwrap_or_default();
+            (String::from_utf8(item.message.body.to_vec()).unwrap(), id)
+        };
+        let said = items.iter().map(said).collect();
+        let fates = items.iter().map(|_| fate.clone()).collect();
+        self.lane.published(Done { items, fates });
+        Some(said)
+    }
+
+    /// All that runs at that second.
+    fn all_at(&mut self, second: u64) -> Vec<String> {
+        let mut said = Vec::new();
+        while let Some(more) = self.batch_at(second, &Fate::Safe) {
+            said.extend(more.into_iter().map(|(body, _)| body));
+        }
+        said
+    }
+}
+
+#[tokio::test]
+async fn timers_run_when_they_are_due_in_order_per_key_and_once() {
+    let mut bench = bench();
+    for (key, text) in [("a", "set x 7"), ("a", "set y 5"), ("b", "set z 6"), ("b", "set w 9")] {
+        bench.arrives(1, key, text);
+    }
+    assert!(bench.all_at(4).is_empty());
+    assert_eq!(bench.all_at(8), ["y of a +3", "z of b +2", "x of a +1"]);
+    assert_eq!(bench.all_at(60), ["w of b +51"]);
+    assert!(bench.all_at(1000).is_empty());
+    assert_eq!(bench.held(), 0);
+}
+
+#[tokio::test]
+async fn a_message_that_was_there_before_takes_a_due_timer_back() {
+    let mut bench = bench();
+    bench.arrives(1, "a", "set x 5");
+    assert!(bench.all_at(1).is_empty());
+    bench.arrives(1, "a", "set x 9");
+    assert!(bench.all_at(6).is_empty(), "it was set anew by what came before its turn");
+    assert_eq!(bench.all_at(10), ["x of a +1"]);
+}
+
+#[tokio::test]
+async fn a_timer_that_fails_is_tried_again_by_the_policy_then_told_and_dropped() {
+    let mut bench = bench();
+    bench.arrives(1, "a", "set fail 5");
+    bench.arrives(1, "a", "set next 6");
+    assert_eq!(bench.all_at(6), ["next of a +0"], "others of its key don't wait for it");
+    assert!(bench.all_at(35).is_empty());
+    let report = bench.all_at(36);
+    assert!(report[0].contains("\"attempt\":2") && report[0].contains("told_to"), "{report:?}");
+    assert!(bench.all_at(1000).is_empty());
+    assert_eq!(bench.held(), 0);
+}
+
+#[tokio::test]
+async fn a_timer_that_is_undone_comes_again_under_the_same_ids() {
+    let mut bench = bench();
+    bench.arrives(1, "a", "set x 5");
+    assert!(bench.all_at(1).is_empty());
+    let first = bench.batch_at(6, &Fate::Abandoned).unwrap();
+    let second = bench.batch_at(7, &Fate::Safe).unwrap();
+    assert_eq!((first[0].0.as_str(), second[0].0.as_str()), ("x of a +1", "x of a +2"));
+    assert_eq!(first[0].1, second[0].1);
+    assert_eq!(bench.held(), 0);
+}
+
+#[tokio::test]
+async fn timers_wait_while_nothing_is_consumed() {
+    let mut bench = bench();
+    bench.arrives(1, "a", "set x 5");
+    assert!(bench.all_at(1).is_empty());
+    bench.lane.flows(false);
+    assert!(bench.all_at(60).is_empty());
+    bench.lane.timing.held = false;
+    assert_eq!(bench.all_at(61), ["x of a +56"]);
+}
