@@ -331,3 +331,21 @@ fn no_build_for_users_has_fault_points() {
     let features = String::from_utf8(features.stdout).unwrap();
     assert!(features.starts_with("sluicegate v") && features.trim().ends_with("[]"), "{features}");
 }
+
+// === The contract ===
+
+#[test]
+fn the_contract_of_plugins_is_frozen() {
+    // FNV-1a: what was released is what plugins were built against.
+    let hash = |bytes: &[u8]| {
+        bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    };
+    let frozen = [("plugin.wit", 0x2f9c_39a8_9ffb_7f80), ("LAYOUT.md", 0x62b3_e8d9_ebe6_9099)];
+    for (name, known) in frozen {
+        let bytes = std::fs::read(root().join("wit/v0.1").join(name)).unwrap();
+        let now = hash(&bytes);
+        assert_eq!(now, known, "wit/v0.1/{name} is frozen ({now:#x}); wishes go to wit/PENDING.md");
+    }
+}
