@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Every crate under `guests/`, and the constant that it becomes.
-const GUESTS: [(&str, &str, &str); 6] = [
+const GUESTS: [(&str, &str, &str); 8] = [
     ("courier", "COURIER", "A plugin that hands messages on, or does what they say."),
     ("files", "FILES", "A plugin that opens a file."),
     ("hostile", "HOSTILE", "A plugin that misbehaves as its messages tell it to."),
@@ -19,6 +19,8 @@ const GUESTS: [(&str, &str, &str); 6] = [
         "A plugin that accepts negative energy, which its predecessor didn't.",
     ),
     ("other-world", "OTHER_WORLD", "A component that is no plugin."),
+    ("tally", "TALLY", "A plugin that counts per key."),
+    ("tally-next", "TALLY_NEXT", "Its next version, with another schema of its state."),
 ];
 
 fn main() {

@@ -17,6 +17,7 @@ pub mod run;
 pub mod state;
 pub mod tap;
 pub mod topology;
+mod versions;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,6 +32,10 @@ pub mod exit {
     pub const FORCED: u8 = 3;
     /// What could be done was done, but dead letters that were meant were left; the message says why.
     pub const LEFT: u8 = 4;
+    /// Another version of a plugin was refused: the one that served goes on.
+    pub const KEPT_OLD: u8 = 5;
+    /// Another version of a plugin served for a while and was put back.
+    pub const ROLLED_BACK: u8 = 6;
     /// Somebody else is at it; try again later (`EX_TEMPFAIL`).
     pub const BUSY: u8 = 75;
     /// Ctrl-C ended it before its time.
@@ -118,9 +123,9 @@ pub async fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Plugin(args) => plugin::run(args).await,
         Verb::Replay(args) => replay::run(args).await,
         Verb::Tap(args) => tap::run(args).await,
-        Verb::Reload(args) => reload::run(args).await,
         Verb::State(args) => state::run(args).await,
         Verb::Status(args) => control::status(args).await,
+        Verb::Reload(args) => reload::run(args).await,
         Verb::Drain(args) => control::drain(args).await,
         Verb::Pause(args) => control::pause(args).await,
         Verb::Resume(args) => control::resume(args).await,

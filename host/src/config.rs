@@ -20,6 +20,7 @@ mod problem;
 mod queue;
 mod record;
 mod redact;
+mod reload;
 mod scalar;
 mod section;
 mod service;
@@ -37,6 +38,7 @@ pub use objects::{
     QueueKind,
 };
 pub use problem::{Problem, Severity, Warning, render_all};
+pub use reload::{Probation, Reload, Trial};
 pub use scalar::{duration, size};
 pub use told::{About, Notify, NotifyExchange, Secret, Webhook, WebhookFormat};
 pub use work::{

@@ -52,6 +52,8 @@ pub enum ConditionKind {
     ArchivePaused,
     /// The config file changed and couldn't be applied: an older one runs.
     ConfigStale,
+    /// A plugin's latest version isn't what serves: it was refused, or put back.
+    PluginHeldBack,
 }
 
 /// How bad it is. Ordered: what asks for errors gets what is critical too.
@@ -82,7 +84,7 @@ impl Notice {
 
 impl ConditionKind {
     /// Every kind, in the order in which they are documented.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::BrokerUnreachable,
         Self::PublishesBlocked,
         Self::PipelineWaiting,
@@ -92,6 +94,7 @@ impl ConditionKind {
         Self::UntoldFailures,
         Self::ArchivePaused,
         Self::ConfigStale,
+        Self::PluginHeldBack,
     ];
 
     /// The name in configs and metrics.
@@ -107,6 +110,7 @@ impl ConditionKind {
             Self::UntoldFailures => "untold_failures",
             Self::ArchivePaused => "archive_paused",
             Self::ConfigStale => "config_stale",
+            Self::PluginHeldBack => "plugin_held_back",
         }
     }
 
@@ -117,6 +121,7 @@ impl ConditionKind {
             Self::BrokerUnreachable | Self::PublishesBlocked => "broker",
             Self::PipelineWaiting | Self::PipelinePaused | Self::FailuresRising => "pipeline",
             Self::DeadLettersNearLimit | Self::ArchivePaused => "queue",
+            Self::PluginHeldBack => "plugin",
             Self::UntoldFailures | Self::ConfigStale => "host",
         }
     }
@@ -132,7 +137,8 @@ impl ConditionKind {
             Self::FailuresRising
             | Self::UntoldFailures
             | Self::ArchivePaused
-            | Self::ConfigStale => Severity::Error,
+            | Self::ConfigStale
+            | Self::PluginHeldBack => Severity::Error,
             Self::DeadLettersNearLimit => Severity::Warning,
         }
     }

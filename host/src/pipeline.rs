@@ -65,7 +65,8 @@ pub use self::intake::{Readiness, State, Want};
 use self::journal::Journal;
 pub use self::keeping::{Commits, Committer};
 pub use self::plugins::{
-    load as load_plugins, load_all as load_all_plugins, load_some as load_some_plugins,
+    bytes as plugin_bytes, load as load_plugins, load_all as load_all_plugins,
+    load_bytes as load_plugin_bytes, load_some as load_some_plugins,
 };
 use self::shard::{Event, Shard};
 pub use self::start::{Prepared, Setup, StartError};

@@ -10,6 +10,7 @@ mod folder;
 mod governance;
 mod keeping;
 mod parts;
+mod plugins;
 mod reload;
 mod status;
 mod supervisor;
@@ -40,6 +41,7 @@ use crate::pipeline::slot::PluginSlot;
 use crate::pipeline::{Committer, Pipelines, load_all_plugins};
 use crate::plugin::{Engine, EngineOptions};
 use crate::recorder::Recorder;
+use crate::reload::Reloads;
 use crate::telemetry::Telemetry;
 
 /// A running host.
@@ -68,6 +70,7 @@ struct Inner {
     reloading: tokio::sync::Mutex<()>,
     telemetry: Telemetry,
     engine: Engine,
+    reloads: Reloads,
     pipelines: Pipelines,
     recorder: Arc<Recorder>,
     started: Instant,
@@ -131,7 +134,11 @@ impl Service {
         }
         let governance = tasks.governance(&config, &connections, &telemetry);
         let recorder = Recorder::start(&config.service.state_dir, &config.pipelines, &telemetry)?;
-        let observers: Observers = Arc::new([Arc::clone(&recorder) as Arc<dyn Observer>]);
+        let state_dir = &config.service.state_dir;
+        let reloads = Reloads::new(engine.clone(), telemetry.clone(), state_dir, None);
+        plugins::attend(&reloads, &config, &plugins, &mut tasks);
+        let observers: Observers =
+            Arc::new([Arc::clone(&recorder) as Arc<dyn Observer>, reloads.observer()]);
         let parts = Parts {
             commits: committer.commits().clone(),
             config,
@@ -150,6 +157,7 @@ impl Service {
             reloading: tokio::sync::Mutex::default(),
             telemetry,
             engine,
+            reloads,
             pipelines,
             recorder,
             started: Instant::now(),

@@ -23,4 +23,5 @@ mod reload;
 mod replay;
 mod retries;
 mod signals;
+mod swaps;
 mod traffic;

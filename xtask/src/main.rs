@@ -2,7 +2,7 @@
 //!
 //! `setup` makes a machine able to run everything: the wasm target, a RabbitMQ. `test` is `setup`
 //! and every test; `ci` is the whole gate; `brokers` runs what speaks to a broker on newer RabbitMQs;
-//! `chaos` breaks things for as long as it is told to;
+//! `chaos` breaks things for as long as it is told to; `swaps` swaps versions of a plugin under load;
 //! `schedules` and `planted` run random faults by the thousand, and see that they find bugs.
 
 mod brokers;
@@ -10,6 +10,7 @@ mod chaos;
 mod rabbitmq;
 mod schedules;
 mod suite;
+mod swaps;
 
 use std::env;
 use std::process::{Command, ExitCode};
@@ -23,6 +24,7 @@ cargo xtask test [ARGS]    setup, then every test; ARGS go to cargo test
 cargo xtask ci             formatting, every test, clippy, rustdoc; with times
 cargo xtask chaos [--for 10m | --faults N] [--seed N] [--only FAULT,...]
                        breaks host, broker and network under load, and counts what became of it
+cargo xtask swaps [N]      versions of a plugin take turns under load N times, 300 by default
 cargo xtask brokers [RELEASE...] [-- TESTS]
                        tests on the RabbitMQs of later Debian releases (trixie, sid); as root
 cargo xtask schedules [--seeds N | --seed N]
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Some(("test", rest)) => setup().and_then(|()| test(rest)),
         Some(("ci", [])) => ci(),
         Some(("chaos", rest)) => setup().and_then(|()| chaos::run(rest)),
+        Some(("swaps", rest)) => setup().and_then(|()| swaps::run(rest)),
         Some(("brokers", rest)) => brokers::test(rest),
         Some(("schedules", rest)) => schedules::run_seeds(rest),
         Some(("planted", rest)) => schedules::planted(rest),

@@ -39,6 +39,23 @@ pub enum Request {
     },
     /// As [`Watch::Tap`].
     Tap(Tap),
+    /// As [`Watch::ReloadPlugin`].
+    ReloadPlugin {
+        /// The plugin.
+        plugin: String,
+    },
+    /// As [`Watch::Rollback`].
+    Rollback {
+        /// The plugin.
+        plugin: String,
+        /// What the digest of the version begins with.
+        to: Option<String>,
+    },
+    /// As [`Command::PluginHistory`].
+    PluginHistory {
+        /// The plugin; none is all of them.
+        plugin: Option<String>,
+    },
     /// As [`Watch::Reload`].
     Reload {
         /// The plugin; `None` is the config and all of them.
@@ -54,6 +71,15 @@ pub enum Watch {
     /// A reload of that plugin, or of the config and all plugins, while it is done: lines of
     /// [`ReloadLine`](super::reload::ReloadLine). It goes on where nobody follows any more.
     Reload(Option<String>),
+    /// A plugin whose file is loaded anew: each step, then how it ended.
+    ReloadPlugin(String),
+    /// A plugin whose former version is put back: the same.
+    Rollback {
+        /// The plugin.
+        plugin: String,
+        /// What the digest of the version begins with; none is the last one.
+        to: Option<String>,
+    },
 }
 
 /// A look at what a pipeline's plugins are handed and decide.
@@ -81,6 +107,8 @@ pub enum Command {
     Pause(String),
     /// Take deliveries again.
     Resume(String),
+    /// Say which versions of a plugin served, or of all: JSON.
+    PluginHistory(Option<String>),
 }
 
 /// What a host answers.

@@ -201,6 +201,10 @@ async fn converse(
         let watch = match &request {
             Ok(Request::Tap(tap)) => Some(Watch::Tap(tap.clone())),
             Ok(Request::Reload { plugin }) => Some(Watch::Reload(plugin.clone())),
+            Ok(Request::ReloadPlugin { plugin }) => Some(Watch::ReloadPlugin(plugin.clone())),
+            Ok(Request::Rollback { plugin, to }) => {
+                Some(Watch::Rollback { plugin: plugin.clone(), to: to.clone() })
+            }
             Ok(_) | Err(_) => None,
         };
         match (watch, request) {
@@ -264,7 +268,11 @@ fn answer(request: Request, host: &dyn Host, uid: u32, pid: Option<i32>) -> Answ
         Request::Pause { pipeline } => Command::Pause(pipeline),
         Request::Resume { pipeline } => Command::Resume(pipeline),
         // Told apart before.
-        Request::Tap(_) | Request::Reload { .. } => {
+        Request::PluginHistory { plugin } => Command::PluginHistory(plugin),
+        Request::Tap(_)
+        | Request::Reload { .. }
+        | Request::ReloadPlugin { .. }
+        | Request::Rollback { .. } => {
             return Answer::Refused { error: "that is to be followed".to_owned() };
         }
     };

@@ -93,6 +93,9 @@ pub struct PluginStatus {
     pub sdk: String,
     /// Memory of its instances, in bytes.
     pub memory_bytes: u64,
+    /// How its last reload ended, or how far one is.
+    #[serde(default)]
+    pub reload: Option<String>,
 }
 
 // === impl Readiness ===

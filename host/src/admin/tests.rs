@@ -36,6 +36,7 @@ impl Host for FakeHost {
         match command {
             Command::Drain => Ok("draining".to_owned()),
             Command::Pause(name) if name == "readings" => Ok("paused".to_owned()),
+            Command::PluginHistory(_) => Ok("{}".to_owned()),
             Command::Pause(name) | Command::Resume(name) => Err(format!("no pipeline '{name}'")),
         }
     }

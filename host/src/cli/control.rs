@@ -2,7 +2,7 @@
 
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -18,6 +18,13 @@ pub struct Args {
     /// The host's control socket [default: where a host of this user, or the system's, puts it]
     #[arg(long, value_name = "PATH", env = "SLUICEGATE_SOCKET")]
     socket: Option<PathBuf>,
+}
+
+impl Args {
+    /// Its control socket, where one was named.
+    pub(super) fn socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
+    }
 }
 
 /// Options of `status`.

@@ -11,6 +11,8 @@ mod test;
 
 use std::process::ExitCode;
 
+use super::versions;
+
 /// Options of `plugin`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -34,6 +36,10 @@ enum Verb {
     Dev(dev::Args),
     /// Say what a component is, imports, takes and weighs
     Inspect(inspect::Args),
+    /// Say which versions of a running host's plugins served
+    History(versions::HistoryArgs),
+    /// Put a former version of a running host's plugin back
+    Rollback(versions::RollbackArgs),
 }
 
 /// Runs the verb.
@@ -42,6 +48,8 @@ enum Verb {
 /// What it couldn't do.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.verb {
+        Verb::History(args) => versions::history(args).await,
+        Verb::Rollback(args) => versions::roll_back(args).await,
         // Compilers take their time; the runtime's threads aren't theirs.
         Verb::Build(args) => tokio::task::spawn_blocking(move || build::run(&args)).await?,
         Verb::Test(args) => tokio::task::spawn_blocking(move || test::run(&args)).await?,

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 
 use crate::admin::protocol::Request;
 use crate::admin::{ReloadLine, ReloadOutcome, Reloaded, client};
-use crate::cli::exit;
+use crate::cli::{exit, versions};
 use crate::telemetry::logging::printable;
 
 /// Options of `reload`.
@@ -29,7 +29,11 @@ pub struct Args {
 /// # Errors
 /// Where no host answers, or it ends meanwhile.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let request = Request::Reload { plugin: args.plugin };
+    if let Some(plugin) = args.plugin {
+        let request = Request::ReloadPlugin { plugin };
+        return versions::follow(args.socket.as_deref(), &request, args.json).await;
+    }
+    let request = Request::Reload { plugin: None };
     let mut followed = match client::follow(args.socket.as_deref(), &request).await? {
         Ok(followed) => followed,
         Err(error) => bail!("the host refused: {}", printable(&error)),

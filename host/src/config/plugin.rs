@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::ser::{Error, Serialize, SerializeMap, Serializer};
 use toml::de::DeValue;
 
+use super::reload;
 use super::section::{Section, quote, relative};
 use super::{OnBroken, Plugin, PluginBreaker, PluginLimits, PluginSource};
 use crate::limits;
@@ -21,8 +22,9 @@ pub(super) fn read(section: Section<'_>) -> Option<Plugin> {
     let limits = section.section("limits").map_or_else(PluginLimits::default, read_limits);
     let breaker = read_breaker(&section);
     let purity_sample = share(&section, "purity_sample").unwrap_or(limits::PURITY_SAMPLE);
+    let reload = reload::read(section.section("reload"));
     section.finish();
-    Some(Plugin { name: name?, source, sha256, config, limits, breaker, purity_sample })
+    Some(Plugin { name: name?, source, sha256, config, limits, breaker, purity_sample, reload })
 }
 
 fn read_source(section: &Section<'_>) -> PluginSource {
@@ -104,7 +106,7 @@ fn read_breaker(section: &Section<'_>) -> Option<PluginBreaker> {
 }
 
 /// A number from 0 to 1.
-fn share(section: &Section<'_>, key: &'static str) -> Option<f64> {
+pub(super) fn share(section: &Section<'_>, key: &'static str) -> Option<f64> {
     let item = section.item(key)?;
     let text = match item.value {
         DeValue::Float(number) => number.as_str(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::reload::Reload;
 use crate::verdict::FailureClass;
 
 /// A plugin.
@@ -26,6 +27,8 @@ pub struct Plugin {
     pub breaker: Option<PluginBreaker>,
     /// The share of its calls that are run again elsewhere, to see whether it answers the same.
     pub purity_sample: f64,
+    /// How another version of it comes into service.
+    pub reload: Reload,
 }
 
 impl fmt::Debug for Plugin {
@@ -39,6 +42,7 @@ impl fmt::Debug for Plugin {
             .field("limits", &self.limits)
             .field("breaker", &self.breaker)
             .field("purity_sample", &self.purity_sample)
+            .field("reload", &self.reload)
             .finish()
     }
 }

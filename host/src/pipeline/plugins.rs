@@ -48,8 +48,16 @@ pub async fn load_some(
 /// # Errors
 /// Why it can't be loaded.
 pub fn load(engine: &Engine, settings: &config::Plugin) -> Result<Arc<Plugin>, LoadError> {
+    load_bytes(engine, settings, &bytes(settings)?)
+}
+
+/// The bytes of a plugin, from wherever its config has them.
+///
+/// # Errors
+/// Why there are none.
+pub fn bytes(settings: &config::Plugin) -> Result<Vec<u8>, LoadError> {
     let failed = |text| LoadError { plugin: settings.name.clone(), text };
-    let wasm = match &settings.source {
+    Ok(match &settings.source {
         PluginSource::File(path) => file::read(path, settings.limits.file_bytes).map_err(failed)?,
         PluginSource::Builtin(name) => builtin::plugin(name)
             .ok_or_else(|| {
@@ -57,14 +65,26 @@ pub fn load(engine: &Engine, settings: &config::Plugin) -> Result<Arc<Plugin>, L
                 failed(format!("no built-in plugin '{name}'; there are: {}", known.join(", ")))
             })?
             .to_vec(),
-    };
+    })
+}
+
+/// Loads a plugin from bytes that are here already: its pin, then all that the engine checks.
+///
+/// # Errors
+/// Why it can't be loaded.
+pub fn load_bytes(
+    engine: &Engine,
+    settings: &config::Plugin,
+    wasm: &[u8],
+) -> Result<Arc<Plugin>, LoadError> {
+    let failed = |text| LoadError { plugin: settings.name.clone(), text };
     if let Some(pin) = &settings.sha256 {
-        let digest = file::digest(&wasm);
+        let digest = file::digest(wasm);
         if !digest.eq_ignore_ascii_case(pin) {
             return Err(failed(format!(
                 "its file has SHA-256 {digest}, the config pins {pin}; change one or the other"
             )));
         }
     }
-    engine.load(&settings.name, &wasm, &settings.config, &settings.limits)
+    engine.load(&settings.name, wasm, &settings.config, &settings.limits)
 }

@@ -1,7 +1,6 @@
 //! The host as the admin room sees it: how everything is doing, and what it can be told to do.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Inner;
@@ -11,7 +10,6 @@ use crate::admin::{self, Command, Following, Watch};
 use crate::config::BrokerKind;
 use crate::limits::{LIVE_SILENCE, TAP_RATE_MAX};
 use crate::notice::ConditionKind;
-use crate::pipeline::slot::PluginSlot;
 use crate::pipeline::{State, Want};
 use crate::recorder::{Ear, TapSettings};
 
@@ -116,16 +114,6 @@ impl admin::Host for Inner {
     }
 
     fn status(&self) -> admin::Status {
-        let plugin = |slot: &Arc<PluginSlot>| {
-            let plugin = slot.current();
-            admin::PluginStatus {
-                name: plugin.name().to_owned(),
-                version: plugin.description().version.clone(),
-                digest: plugin.digest().to_owned(),
-                sdk: plugin.description().sdk.clone(),
-                memory_bytes: 0,
-            }
-        };
         let parts = self.parts();
         admin::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -138,7 +126,7 @@ impl admin::Host for Inner {
                 .map(|name| Self::broker_status(&parts, name))
                 .collect(),
             pipelines: self.pipeline_status(),
-            plugins: parts.plugins.values().map(plugin).collect(),
+            plugins: parts.plugins.values().map(|slot| self.plugin_status(slot)).collect(),
         }
     }
 
@@ -164,12 +152,15 @@ impl admin::Host for Inner {
             }
             Command::Pause(name) => known(&name, Want::Pause, "takes no more deliveries"),
             Command::Resume(name) => known(&name, Want::Run, "takes deliveries again"),
+            Command::PluginHistory(plugin) => self.plugin_history(plugin.as_deref()),
         }
     }
     fn follow(&self, watch: Watch) -> Result<Following, String> {
         match watch {
             Watch::Tap(tap) => self.tap(tap),
             Watch::Reload(plugin) => self.follow_reload(plugin),
+            Watch::ReloadPlugin(plugin) => self.reload_plugin(&plugin),
+            Watch::Rollback { plugin, to } => self.roll_back(&plugin, to),
         }
     }
 }

@@ -88,11 +88,18 @@ fn failures(status: &Status) -> Table {
 }
 
 fn plugins(status: &Status) -> Table {
-    let mut table = Table::new(&["PLUGIN", "VERSION", "SDK", "DIGEST", ">MEMORY"]);
+    let mut table = Table::new(&["PLUGIN", "VERSION", "SDK", "DIGEST", ">MEMORY", "RELOAD"]);
     for plugin in &status.plugins {
         let digest: String = plugin.digest.chars().take(DIGEST_CHARS).collect();
         let mib = format!("{:.1} MiB", plugin.memory_bytes as f64 / (1024.0 * 1024.0));
-        table.row([plugin.name.as_str(), &plugin.version, &plugin.sdk, &digest, &mib]);
+        table.row([
+            plugin.name.as_str(),
+            &plugin.version,
+            &plugin.sdk,
+            &digest,
+            &mib,
+            plugin.reload.as_deref().unwrap_or("-"),
+        ]);
     }
     table
 }

@@ -11,7 +11,7 @@ fn keys<'k>(all: impl IntoIterator<Item = (&'k str, bool)>) -> Vec<String> {
 
 /// Of a plugin.
 pub(super) fn of_plugin(old: &Plugin, new: &Plugin) -> Vec<String> {
-    let Plugin { name: _, source, sha256, config, limits, breaker, purity_sample } = old;
+    let Plugin { name: _, source, sha256, config, limits, breaker, purity_sample, reload } = old;
     keys([
         ("file", *source != new.source),
         ("sha256", *sha256 != new.sha256),
@@ -19,6 +19,7 @@ pub(super) fn of_plugin(old: &Plugin, new: &Plugin) -> Vec<String> {
         ("limits", *limits != new.limits),
         ("breaker", *breaker != new.breaker),
         ("purity_sample", *purity_sample != new.purity_sample),
+        ("reload", *reload != new.reload),
     ])
 }
 

@@ -1,0 +1,163 @@
+//! A version that isn't in service yet on what the serving one is handed: each call is made again from the
+//! same state, and what comes of it is thrown away.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use super::eyes::Copied;
+use crate::config::Trial;
+use crate::limits::TRIAL_PURITY_CALLS;
+use crate::plugin::capsule::{OwnedBatch, diff};
+use crate::plugin::{CallError, Decisions, Instance, Plugin};
+
+/// What a trial saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Report {
+    /// Calls that were made again.
+    pub(super) calls: u64,
+    /// Messages in them.
+    pub(super) messages: u64,
+    /// Of these: decided otherwise than by the version that serves.
+    pub(super) differ: u64,
+    /// What the first of them was, for people.
+    pub(super) example: Option<String>,
+}
+
+/// A trial that is under way.
+pub(super) struct Trying<'t> {
+    settings: &'t Trial,
+    plugin: Arc<Plugin>,
+    /// Version of the schema that states in the copies are of.
+    schema: Option<u32>,
+    instance: Option<Instance>,
+    report: Report,
+}
+
+impl<'t> Trying<'t> {
+    pub(super) fn new(settings: &'t Trial, old: &Plugin, new: Arc<Plugin>) -> Self {
+        let schema = old.description().state_version;
+        Self { settings, plugin: new, schema, instance: None, report: Report::default() }
+    }
+
+    /// Tries what comes until there was enough.
+    ///
+    /// # Errors
+    /// Why the version isn't fit to serve.
+    pub(super) fn run(mut self, copies: &Receiver<Copied>) -> Result<Report, String> {
+        let end = Instant::now() + self.settings.time;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left == Duration::ZERO || self.report.messages >= self.settings.messages {
+                return self.end();
+            }
+            match copies.recv_timeout(left) {
+                Ok(copied) => self.try_call(&copied)?,
+                Err(_) => return self.end(),
+            }
+        }
+    }
+
+    /// Tries calls that were recorded before.
+    ///
+    /// # Errors
+    /// As with [`Trying::run`].
+    pub(super) fn run_recorded(
+        mut self,
+        calls: impl IntoIterator<Item = Copied>,
+    ) -> Result<Report, String> {
+        let end = Instant::now() + self.settings.time;
+        for copied in calls {
+            if Instant::now() >= end || self.report.messages >= self.settings.messages {
+                break;
+            }
+            self.try_call(&copied)?;
+        }
+        self.end()
+    }
+
+    fn try_call(&mut self, copied: &Copied) -> Result<(), String> {
+        // What the serving version fails tells nothing of the other one.
+        let Ok(expected) = &copied.result else { return Ok(()) };
+        let batch = self.migrated(&copied.batch)?;
+        let decisions = self.process(&batch).map_err(|error| {
+            format!(
+                "it fails where the version that serves doesn't ({}): {}",
+                error.class, error.text
+            )
+        })?;
+        if self.report.calls.is_multiple_of(TRIAL_PURITY_CALLS) {
+            self.check_purity(&batch, &decisions)?;
+        }
+        self.compare(expected, &decisions);
+        Ok(())
+    }
+
+    /// The batch with its states in the schema of the version that is tried.
+    fn migrated(&mut self, batch: &OwnedBatch) -> Result<OwnedBatch, String> {
+        let mut batch = batch.clone();
+        let Some(from) = self.schema.filter(|_| !self.same_schema()) else { return Ok(batch) };
+        for state in &mut batch.states {
+            let Some(bytes) = &state.bytes else { continue };
+            let migrated = self.instance().and_then(|instance| instance.migrate(from, bytes));
+            state.bytes = Some(migrated.map_err(|error| error.text)?);
+        }
+        Ok(batch)
+    }
+
+    fn same_schema(&self) -> bool {
+        self.schema == self.plugin.description().state_version
+    }
+
+    fn instance(&mut self) -> Result<&mut Instance, CallError> {
+        match &mut self.instance {
+            Some(instance) => Ok(instance),
+            none => Ok(none.insert(self.plugin.instantiate()?)),
+        }
+    }
+
+    fn process(&mut self, batch: &OwnedBatch) -> Result<Decisions, CallError> {
+        let instance = self.instance()?;
+        batch.with_batch(|batch| instance.process(batch)).map(|(decisions, _)| decisions)
+    }
+
+    fn check_purity(&mut self, batch: &OwnedBatch, decisions: &Decisions) -> Result<(), String> {
+        let failed = |error: CallError| format!("on a fresh instance it fails: {error}");
+        let mut fresh = self.plugin.instantiate().map_err(failed)?;
+        let (again, _) = batch.with_batch(|batch| fresh.process(batch)).map_err(failed)?;
+        match diff(decisions, &again).first() {
+            None => Ok(()),
+            Some(difference) => Err(format!(
+                "it is impure: the same call on a fresh instance came out otherwise: {difference}"
+            )),
+        }
+    }
+
+    fn compare(&mut self, expected: &Decisions, decisions: &Decisions) {
+        self.report.calls += 1;
+        self.report.messages += expected.messages.len() as u64;
+        let pairs = expected.messages.iter().zip(&decisions.messages);
+        let mut differ = pairs.filter(|(was, is)| was != is).count();
+        if differ == 0 && self.same_schema() && expected.states != decisions.states {
+            let pairs = expected.states.iter().zip(&decisions.states);
+            differ = pairs.filter(|(was, is)| was != is).count();
+        }
+        self.report.differ += differ as u64;
+        if differ > 0 && self.report.example.is_none() {
+            self.report.example = diff(expected, decisions).first().map(ToString::to_string);
+        }
+    }
+
+    fn end(self) -> Result<Report, String> {
+        let Report { messages, differ, ref example, .. } = self.report;
+        let share = if messages == 0 { 0.0 } else { differ as f64 / messages as f64 };
+        if share > self.settings.max_difference {
+            let example = example.as_deref().unwrap_or_default();
+            return Err(format!(
+                "{differ} of {messages} messages are decided otherwise, more than \
+                 reload.trial.max_difference allows; the first: {example}"
+            ));
+        }
+        Ok(self.report)
+    }
+}
