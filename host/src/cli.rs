@@ -17,7 +17,7 @@ pub mod run;
 pub mod state;
 pub mod tap;
 pub mod topology;
-mod versions;
+pub mod versions;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
