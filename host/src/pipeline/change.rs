@@ -19,6 +19,7 @@ use super::start::{Prepared, Setup, StartError, prepare};
 use super::sweep::Sweep;
 use super::{Pipelines, Running, Tasks, join};
 use crate::config::{Pipeline, RetryOrder};
+use crate::limits::RELEASE_TIMEOUT;
 use crate::state::Remembered;
 
 /// When the first timer of which key is due, and at which stage.
@@ -64,6 +65,9 @@ impl Pipelines {
     /// Starts a pipeline: a new one, or one that goes on where another of its name ended. Not on a host
     /// that is stopping.
     pub async fn add(&self, prepared: Prepared, left: Option<Left>) {
+        if self.abandon.is_cancelled() {
+            return;
+        }
         let lane = self.lanes.fetch_add(1, Ordering::Relaxed);
         let abandon = self.abandon.child_token();
         let shape = &prepared.shape;
@@ -198,13 +202,26 @@ impl Pipelines {
             let _ = shard.send(Event::Remove(lane, answer)).await;
             answers.push(answered);
         }
-        let mut lanes = Vec::new();
-        for answered in answers {
-            lanes.push(answered.await.ok());
-        }
+        let left = async {
+            let mut lanes = Vec::new();
+            for answered in answers {
+                lanes.push(answered.await.ok());
+            }
+            lanes
+        };
+        // What isn't kept yet is waited for, but not by a host that was told to give up.
+        let lanes = tokio::select! {
+            lanes = left => lanes,
+            () = self.given_up() => Vec::new(),
+        };
         tasks.publishing.iter().for_each(JoinHandle::abort);
         let wish = self.running().iter().find(|it| it.name == name).map_or(Want::Run, |it| it.wish);
         Some(Left { finished: finished && !abandon.is_cancelled(), wish, lanes })
+    }
+
+    async fn given_up(&self) {
+        self.abandon.cancelled().await;
+        tokio::time::sleep(RELEASE_TIMEOUT).await;
     }
 
     /// Lists the pipelines of these names, in that order, and none besides.
