@@ -54,6 +54,10 @@ pub enum ConditionKind {
     ConfigStale,
     /// A plugin's latest version isn't what serves: it was refused, or put back.
     PluginHeldBack,
+    /// A plugin fails so many messages that its breaker is open.
+    PluginBroken,
+    /// A plugin answered the same call differently.
+    PluginImpure,
 }
 
 /// How bad it is. Ordered: what asks for errors gets what is critical too.
@@ -84,7 +88,7 @@ impl Notice {
 
 impl ConditionKind {
     /// Every kind, in the order in which they are documented.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::BrokerUnreachable,
         Self::PublishesBlocked,
         Self::PipelineWaiting,
@@ -95,6 +99,8 @@ impl ConditionKind {
         Self::ArchivePaused,
         Self::ConfigStale,
         Self::PluginHeldBack,
+        Self::PluginBroken,
+        Self::PluginImpure,
     ];
 
     /// The name in configs and metrics.
@@ -111,6 +117,8 @@ impl ConditionKind {
             Self::ArchivePaused => "archive_paused",
             Self::ConfigStale => "config_stale",
             Self::PluginHeldBack => "plugin_held_back",
+            Self::PluginBroken => "plugin_broken",
+            Self::PluginImpure => "plugin_impure",
         }
     }
 
@@ -123,6 +131,7 @@ impl ConditionKind {
             Self::DeadLettersNearLimit | Self::ArchivePaused => "queue",
             Self::PluginHeldBack => "plugin",
             Self::UntoldFailures | Self::ConfigStale => "host",
+            Self::PluginBroken | Self::PluginImpure => "plugin",
         }
     }
 
@@ -133,13 +142,14 @@ impl ConditionKind {
             Self::BrokerUnreachable
             | Self::PublishesBlocked
             | Self::PipelineWaiting
-            | Self::PipelinePaused => Severity::Critical,
+            | Self::PipelinePaused
+            | Self::PluginBroken => Severity::Critical,
             Self::FailuresRising
             | Self::UntoldFailures
             | Self::ArchivePaused
             | Self::ConfigStale
             | Self::PluginHeldBack => Severity::Error,
-            Self::DeadLettersNearLimit => Severity::Warning,
+            Self::PluginImpure | Self::DeadLettersNearLimit => Severity::Warning,
         }
     }
 }

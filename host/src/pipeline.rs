@@ -11,7 +11,8 @@
 //! | `prepare`, `headers`, `field`, `identity` | what a delivery is: original, key, identity, attempt |
 //! | `shard`, `shape`, `lane`, `backlog`, `alarm` | what runs next, what waits for its key, and what is undone when something can't be published |
 //! | `stages`, `instances`, `slot` | a batch through the plugins, one failing message apart from all others; which version serves |
-//! | `observe` | who looks on while plugins are called |
+//! | `guard` | when a plugin counts as broken, and what stands still then |
+//! | `observe`, `purity` | who looks on while plugins are called; whether they answer the same again |
 //! | `crash` | which messages hosts died with, and who runs alone |
 //! | `keeping`, `sweep` | what is kept before anything is acknowledged; which idle keys are forgotten |
 //! | `judge` | what becomes of a failure |
@@ -29,6 +30,7 @@ pub mod field;
 #[cfg(test)]
 mod fixture;
 pub mod flight;
+pub mod guard;
 pub mod headers;
 pub mod identity;
 pub mod instances;
@@ -42,6 +44,7 @@ pub mod observe;
 mod plugins;
 pub mod prepare;
 pub mod publishing;
+pub mod purity;
 pub mod ramp;
 pub mod shape;
 pub mod shard;

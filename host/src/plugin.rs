@@ -15,6 +15,7 @@ pub mod file;
 mod instance;
 mod load;
 mod output;
+pub mod purity;
 mod sandbox;
 mod v0_1;
 mod wasi;

@@ -36,7 +36,8 @@ use crate::broker::{self, Broker};
 use crate::config::Config;
 use crate::limits::LIVE_PING;
 pub use crate::pipeline::load_plugins;
-use crate::pipeline::observe::{Observer, Observers};
+use crate::pipeline::observe::Observers;
+use crate::pipeline::purity::Sampler;
 use crate::pipeline::slot::PluginSlot;
 use crate::pipeline::{Committer, Pipelines, load_all_plugins};
 use crate::plugin::{Engine, EngineOptions};
@@ -73,6 +74,7 @@ struct Inner {
     reloads: Reloads,
     pipelines: Pipelines,
     recorder: Arc<Recorder>,
+    purity: Arc<Sampler>,
     started: Instant,
     /// Signs of life that all shards gave.
     pongs: AtomicU64,
@@ -137,8 +139,12 @@ impl Service {
         let state_dir = &config.service.state_dir;
         let reloads = Reloads::new(engine.clone(), telemetry.clone(), state_dir, None);
         plugins::attend(&reloads, &config, &plugins, &mut tasks);
-        let observers: Observers =
-            Arc::new([Arc::clone(&recorder) as Arc<dyn Observer>, reloads.observer()]);
+        let purity = Sampler::start(&config, &telemetry)?;
+        let observers: Observers = Arc::new([
+            Arc::clone(&recorder) as _,
+            reloads.observer(),
+            Arc::clone(&purity) as _,
+        ]);
         let parts = Parts {
             commits: committer.commits().clone(),
             config,
@@ -160,6 +166,7 @@ impl Service {
             reloads,
             pipelines,
             recorder,
+            purity,
             started: Instant::now(),
             pongs: AtomicU64::new(0),
             last_pong_ms: AtomicU64::new(0),

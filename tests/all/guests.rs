@@ -21,16 +21,20 @@ static ENGINE: LazyLock<Engine> =
 static HOSTILE: LazyLock<Arc<Plugin>> =
     LazyLock::new(|| load(guests::HOSTILE, b"", &generous()).expect("the hostile guest loads"));
 
-fn generous() -> PluginLimits {
+pub(crate) fn generous() -> PluginLimits {
     // What prints a trap takes its time on a busy machine; the deadline has tests of its own.
     PluginLimits { call: Duration::from_secs(5), ..PluginLimits::default() }
 }
 
-fn tight() -> PluginLimits {
+pub(crate) fn tight() -> PluginLimits {
     PluginLimits { memory_bytes: 4 * MIB, call: Duration::from_millis(5), ..generous() }
 }
 
-fn load(wasm: &[u8], config: &[u8], limits: &PluginLimits) -> Result<Arc<Plugin>, String> {
+pub(crate) fn load(
+    wasm: &[u8],
+    config: &[u8],
+    limits: &PluginLimits,
+) -> Result<Arc<Plugin>, String> {
     ENGINE.load("hostile", wasm, config, limits).map_err(|error| error.to_string())
 }
 
@@ -43,7 +47,7 @@ fn refused(wasm: &[u8], config: &[u8], why: &[&str]) {
 }
 
 /// Runs a batch of such bodies, keyless and with plain properties.
-fn run(instance: &mut Instance, bodies: &[&str]) -> Result<Decisions, CallError> {
+pub(crate) fn run(instance: &mut Instance, bodies: &[&str]) -> Result<Decisions, CallError> {
     let properties = Properties::default();
     let messages: Vec<_> = bodies.iter().map(|body| input(body, &properties)).collect();
     let states = [StateSlot { bytes: None, generation: 0 }];
@@ -51,7 +55,7 @@ fn run(instance: &mut Instance, bodies: &[&str]) -> Result<Decisions, CallError>
     instance.process(&batch).map(|(decisions, _)| decisions)
 }
 
-fn input<'a>(body: &'a str, properties: &'a Properties) -> Input<'a> {
+pub(crate) fn input<'a>(body: &'a str, properties: &'a Properties) -> Input<'a> {
     Input {
         exchange: "meters",
         routing_key: "meter.7.reading",
@@ -67,7 +71,7 @@ fn input<'a>(body: &'a str, properties: &'a Properties) -> Input<'a> {
 }
 
 #[track_caller]
-fn fails(plugin: &Arc<Plugin>, body: &str) -> CallError {
+pub(crate) fn fails(plugin: &Arc<Plugin>, body: &str) -> CallError {
     let mut instance = plugin.instantiate().expect("an instance");
     let error = run(&mut instance, &["fine", body]).expect_err("the call fails");
     assert!(instance.spent());
@@ -89,11 +93,11 @@ fn fails_as(plugin: &Arc<Plugin>, body: &str, class: FailureClass, why: &str) ->
 }
 
 /// The guest's file with the command that `describe` obeys.
-fn describing(command: &str) -> Vec<u8> {
+pub(crate) fn describing(command: &str) -> Vec<u8> {
     patched(b"DESCRIBE=calm   ", format!("DESCRIBE={command:<7}").as_bytes())
 }
 
-fn patched(from: &[u8], to: &[u8]) -> Vec<u8> {
+pub(crate) fn patched(from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut wasm = guests::HOSTILE.to_vec();
     let places: Vec<_> = wasm
@@ -335,6 +339,19 @@ fn compiled_plugins_are_cached_for_this_user_alone() {
 /// Set in the process that measures itself.
 const ALONE: &str = "SLUICEGATE_TEST_ALONE";
 
+const ATTACKS: [&str; 10] = [
+    "panic",
+    "loop",
+    "hog",
+    "recurse",
+    "bellow",
+    "shout",
+    "answer: ghost message",
+    "answer: huge",
+    "answer: lengths of 2^32",
+    "answer: counts of 2^32",
+];
+
 /// Other tests would be counted, so this one runs in a process of its own.
 #[test]
 fn a_thousand_failures_leave_the_hosts_memory_as_it_was() {
@@ -350,7 +367,7 @@ fn a_thousand_failures_leave_the_hosts_memory_as_it_was() {
     }
     let plugin = load(guests::HOSTILE, b"", &tight()).expect("it loads");
     let fail = |times: usize| {
-        for body in ["panic", "loop", "hog", "answer: ghost message"].iter().cycle().take(times) {
+        for body in ATTACKS.iter().cycle().take(times) {
             let mut instance = plugin.instantiate().expect("an instance");
             run(&mut instance, &["fine", body]).expect_err("it fails");
         }

@@ -23,6 +23,7 @@ mod pipeline;
 mod planted;
 mod publish;
 mod rabbit;
+mod sandbox;
 mod service;
 mod tidy;
 mod topology;

@@ -6,6 +6,7 @@
 mod alerts;
 mod archive;
 mod breaker;
+mod broken;
 mod brokers;
 mod crashes;
 mod detection;

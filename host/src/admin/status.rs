@@ -96,6 +96,12 @@ pub struct PluginStatus {
     /// How its last reload ended, or how far one is.
     #[serde(default)]
     pub reload: Option<String>,
+    /// Why its breaker is open.
+    #[serde(default)]
+    pub broken: Option<String>,
+    /// What it answered differently when a call was run again.
+    #[serde(default)]
+    pub impure: Option<String>,
 }
 
 // === impl Readiness ===

@@ -53,8 +53,8 @@ pub const PLUGIN_COMPILE_WALL_FACTOR: u32 = 3;
 pub const PLUGIN_COMPILE_MAX: Duration = Duration::from_secs(3600);
 /// Address space of the process that compiles a plugin, in bytes.
 pub const PLUGIN_COMPILE_MEMORY_BYTES: u64 = 2 << 30;
-/// Below this that process doesn't even start.
-pub const PLUGIN_COMPILE_MEMORY_BYTES_MIN: u64 = 256 << 20;
+/// Below this that process does not even start.
+pub const PLUGIN_COMPILE_MEMORY_BYTES_MIN: u64 = 64 << 20;
 /// Threads of that process: each takes address space of its own.
 pub const PLUGIN_COMPILE_THREADS: usize = 4;
 /// Bytes of what that process says that are read.
@@ -69,3 +69,25 @@ pub const PLUGIN_BREAKER_WINDOW: Duration = Duration::from_secs(30);
 pub const PLUGIN_BREAKER_WINDOW_MAX: Duration = Duration::from_secs(3600);
 /// The share of calls that are run again on a fresh instance, to see whether they answer the same.
 pub const PURITY_SAMPLE: f64 = 0.001;
+/// An instance is replaced when its memory has grown past this share of its limit,
+pub const RECYCLE_SHARE: f64 = 0.75;
+/// and past this multiple of what it held when it was new,
+pub const RECYCLE_FACTOR: usize = 2;
+/// and not more often than this: one that needs so much each time isn't made anew for each batch.
+pub const RECYCLE_INTERVAL: Duration = Duration::from_secs(1);
+/// Parts of the window that are forgotten one at a time.
+pub const PLUGIN_BREAKER_PARTS: u32 = 10;
+/// Deliveries that a probe of a broken plugin may hold; the first that doesn't fail closes the breaker.
+pub const PLUGIN_PROBE_MESSAGES: u16 = 16;
+/// How long a probe may take.
+pub const PLUGIN_PROBE_TIME: Duration = Duration::from_secs(5);
+/// First pause before a broken plugin is probed; doubles up to [`PLUGIN_PROBE_PAUSE_MAX`].
+pub const PLUGIN_PROBE_PAUSE_MIN: Duration = Duration::from_secs(1);
+/// Longest pause between probes: each costs a message at the head of its queue one delivery.
+pub const PLUGIN_PROBE_PAUSE_MAX: Duration = Duration::from_secs(300);
+/// Calls that wait to be run again; more aren't looked at.
+pub const PURITY_WAITING: usize = 8;
+/// How long the thread that runs calls again rests after each, as a multiple of what that took.
+pub const PURITY_REST_FACTOR: u32 = 9;
+/// Bytes of a batch past which it isn't run again.
+pub const PURITY_BATCH_BYTES: usize = 4 * MIB;

@@ -11,10 +11,13 @@
 //! delivery. That one is held while its results are tried, for up to [`PROBE_HOLD`]: each release counts
 //! against a queue's delivery limit, so an outage of a day costs the message at the head of its queue
 //! less than 80 of them, and no other more than a few.
+//!
+//! A plugin that is broken trips it too (`pipeline/guard`). It is tried with a few deliveries, of which one
+//! that doesn't fail is enough: what fails then goes back to its queue, spent on nothing.
 
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::limits::{BREAKER_PATIENCE, PROBE_HOLD};
 
@@ -22,6 +25,7 @@ use crate::limits::{BREAKER_PATIENCE, PROBE_HOLD};
 #[derive(Debug)]
 pub struct Breaker {
     phase: watch::Sender<Phase>,
+    hurry: Notify,
 }
 
 /// What it lets through, and why no more.
@@ -91,6 +95,16 @@ impl Breaker {
         });
     }
 
+    /// There is reason to try sooner.
+    pub fn hurry(&self) {
+        self.hurry.notify_one();
+    }
+
+    /// Resolves once there is.
+    pub async fn hurried(&self) {
+        self.hurry.notified().await;
+    }
+
     /// Resolves with the reason once the consumer is to be cancelled.
     pub async fn tripped(&self) -> String {
         let mut phases = self.phase.subscribe();
@@ -117,6 +131,6 @@ impl Breaker {
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { phase: watch::Sender::new(Phase::Closed) }
+        Self { phase: watch::Sender::new(Phase::Closed), hurry: Notify::new() }
     }
 }

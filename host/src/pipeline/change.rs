@@ -152,6 +152,7 @@ impl Pipelines {
             in_flight: Arc::clone(&shape.in_flight),
             ramp,
             breaker: Arc::clone(&shape.breaker),
+            plugins: shape.plugins.clone(),
             journals: (Arc::clone(&shape.journal), Arc::clone(&shape.crashes)),
             store,
             metrics: shape.metrics.clone(),

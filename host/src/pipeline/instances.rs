@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::guard::Guard;
 use super::lane::Lane;
 use super::observe::{Called, Observer};
 use super::shard::Guests;
 use super::slot::{PluginSlot, Shadowing};
 use super::stages::{Call, Version};
-use crate::limits::BATCH_CALL_SHARE;
+use crate::limits::{BATCH_CALL_SHARE, RECYCLE_FACTOR, RECYCLE_INTERVAL, RECYCLE_SHARE};
 use crate::plugin::{Batch, CallCost, CallError, Decisions, Instance, Plugin};
 use crate::telemetry::PipelineMetrics;
 use crate::verdict::FailureClass;
@@ -32,11 +33,14 @@ type Place = (u64, u64);
 
 struct Slot {
     plugin: Arc<Plugin>,
+    guard: Arc<Guard>,
     instance: Option<Instance>,
     shadow: Option<Arc<Shadowing>>,
     shadow_instance: Option<Instance>,
     /// Seconds per message, smoothed; 0 until measured.
     cost_s: f64,
+    /// When an instance was last replaced for what it held.
+    recycled: Option<Instant>,
 }
 
 /// The instances as one pipeline's stages see them.
@@ -68,7 +72,9 @@ impl Instances {
         let places = plugins.iter().map(|slot| {
             let (generation, serving) = slot.serving();
             let place = (slot.id(), generation);
-            self.slots.entry(place).or_insert_with(|| Slot::new(serving.plugin, serving.shadow));
+            self.slots.entry(place).or_insert_with(|| {
+                Slot::new(serving.plugin, serving.shadow, Arc::clone(slot.guard()))
+            });
             place
         });
         let places = places.collect();
@@ -135,8 +141,16 @@ impl Guests for Instances {
 }
 
 impl Slot {
-    fn new(plugin: Arc<Plugin>, shadow: Option<Arc<Shadowing>>) -> Self {
-        Self { plugin, instance: None, shadow, shadow_instance: None, cost_s: 0.0 }
+    fn new(plugin: Arc<Plugin>, shadow: Option<Arc<Shadowing>>, guard: Arc<Guard>) -> Self {
+        Self {
+            plugin,
+            guard,
+            instance: None,
+            shadow,
+            shadow_instance: None,
+            cost_s: 0.0,
+            recycled: None,
+        }
     }
 
     /// The version that is run beside this one.
@@ -152,6 +166,7 @@ impl Slot {
         let (decisions, cost) = self.instance()?.process(batch)?;
         metrics.called(self.plugin.name(), batch.messages.len(), cost.wall, cost.memory_bytes);
         self.measure(cost.wall, batch.messages.len());
+        self.recycle(cost.memory_bytes, metrics);
         Ok((decisions, cost))
     }
 
@@ -160,6 +175,22 @@ impl Slot {
             Some(instance) => Ok(instance),
             none => Ok(none.insert(self.plugin.instantiate()?)),
         }
+    }
+
+    /// Lets an instance go whose memory has grown past its mark: a guest never gives memory back, and one
+    /// that leaks is replaced before it fails a message.
+    fn recycle(&mut self, memory_bytes: usize, metrics: &PipelineMetrics) {
+        let Some(instance) = &self.instance else { return };
+        let share = self.plugin.limits().memory_bytes as f64 * RECYCLE_SHARE;
+        let grown = instance.memory_at_start().saturating_mul(RECYCLE_FACTOR);
+        let lately = self.recycled.is_some_and(|at| at.elapsed() < RECYCLE_INTERVAL);
+        if lately || memory_bytes <= grown || (memory_bytes as f64) < share {
+            return;
+        }
+        tracing::debug!(plugin = self.plugin.name(), memory_bytes, "an instance is replaced");
+        self.instance = None;
+        self.recycled = Some(Instant::now());
+        metrics.instance_recycled(self.plugin.name());
     }
 
     fn measure(&mut self, wall: Duration, messages: usize) {
@@ -198,6 +229,7 @@ impl Call for Stages<'_> {
     fn call(&mut self, stage: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
         let metrics = self.metrics;
         let slot = self.slot(stage)?;
+        let ticket = slot.guard.admit()?;
         let result = slot.call(batch, metrics).inspect_err(|error| {
             slot.instance = None;
             if error.class == FailureClass::Deadline {
@@ -207,6 +239,8 @@ impl Call for Stages<'_> {
             metrics.instance_replaced(slot.plugin.name(), error.class);
         });
         let plugin = Arc::clone(&slot.plugin);
+        let units = batch.messages.len();
+        slot.guard.note(ticket, plugin.name(), units, result.as_ref().err());
         let called = Called {
             pipeline: self.pipeline,
             stage,

@@ -4,7 +4,10 @@
 //! every shard forgets what the old one had handed out, for the broker delivers it again. While the
 //! pipeline is paused, its breaker open or its broker not ready, nothing is consumed and nothing held.
 
+mod trying;
+
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, watch};
@@ -19,8 +22,12 @@ use super::journal::Journal;
 use super::prepare::{Arrival, Reading};
 use super::ramp::Ramp;
 use super::shard::Event;
+use super::slot::PluginSlot;
 use crate::broker::{Broker, BrokerError, ConsumeRequest, Consumer, Delivery};
-use crate::limits::{PARTITIONS, PROBE_MESSAGES, PROBE_QUIET, RELEASE_TIMEOUT};
+use crate::limits::{
+    PARTITIONS, PLUGIN_PROBE_MESSAGES, PLUGIN_PROBE_PAUSE_MAX, PLUGIN_PROBE_PAUSE_MIN,
+    PLUGIN_PROBE_TIME, PROBE_MESSAGES, PROBE_QUIET, RELEASE_TIMEOUT,
+};
 use crate::state::StateStore;
 use crate::telemetry::PipelineMetrics;
 
@@ -79,6 +86,8 @@ pub struct Intake {
     pub ramp: Ramp,
     /// Whether it may consume.
     pub breaker: Arc<Breaker>,
+    /// What its stages run: where one is broken, it is tried.
+    pub plugins: Vec<Arc<PluginSlot>>,
     /// What must be written before it may consume again.
     pub journals: (Arc<Journal>, Arc<CrashJournal>),
     /// And where state is kept, if this pipeline keeps any.
@@ -103,7 +112,9 @@ struct Counts {
 impl Intake {
     /// Consumes until it is told to stop.
     pub async fn run(mut self) {
-        let (mut backoff, mut standing_by) = (Backoff::default(), Backoff::default());
+        let mut backoff = Backoff::default();
+        let mut standing_by =
+            [Backoff::default(), Backoff::between(PLUGIN_PROBE_PAUSE_MIN, PLUGIN_PROBE_PAUSE_MAX)];
         let mut counts = Counts::default();
         self.tell_flow(false).await;
         loop {
@@ -111,7 +122,8 @@ impl Intake {
             match (want, self.breaker.phase()) {
                 (Want::Stop, _) => break,
                 (_, Phase::Tripped(why) | Phase::Open(why)) => {
-                    self.stand_by(why, &mut standing_by).await;
+                    let pauses = &mut standing_by[usize::from(self.plugin_broken())];
+                    self.stand_by(why, pauses).await;
                     continue;
                 }
                 (Want::Pause, _) => {
@@ -128,14 +140,18 @@ impl Intake {
                     }
                     continue;
                 }
-                (Want::Run, Phase::Closed) => standing_by.reset(),
+                (Want::Run, Phase::Closed) => standing_by.iter_mut().for_each(Backoff::reset),
                 (Want::Run, Phase::Probing(_)) => {}
             }
             if !self.broker_ready().await {
                 continue;
             }
             let probing = matches!(self.breaker.phase(), Phase::Probing(_));
-            let prefetch = if probing { 1 } else { self.ramp.window() };
+            let prefetch = match (probing, self.plugin_broken()) {
+                (true, true) => PLUGIN_PROBE_MESSAGES,
+                (true, false) => 1,
+                (false, _) => self.ramp.window(),
+            };
             let request = ConsumeRequest { prefetch, ..self.request.clone() };
             let error = match self.broker.consume(request).await {
                 Ok(consumer) => {
@@ -179,6 +195,7 @@ impl Intake {
                 return;
             }
             () = backoff.wait() => {}
+            () = self.breaker.hurried() => {}
         }
         match self.can_write() {
             Ok(()) => self.breaker.probe(),
@@ -242,6 +259,8 @@ impl Intake {
             self.enter(State::Running);
         }
         let before = counts.deliveries;
+        let trying_plugin = probing && self.plugin_broken();
+        let mut tried = pin!(tokio::time::sleep(PLUGIN_PROBE_TIME));
         loop {
             let quiet = async {
                 self.in_flight.empty().await;
@@ -254,18 +273,22 @@ impl Intake {
                         self.want.mark_changed();
                         self.ramp.reset();
                         self.enter(State::Draining);
-                        return self.wind_down(consumer, counts.consumers).await;
+                        return self.wind_down(consumer, counts.consumers, trying_plugin).await;
                     }
                     continue;
                 }
                 _ = self.breaker.tripped() => {
-                    return self.wind_down(consumer, counts.consumers).await;
+                    return self.wind_down(consumer, counts.consumers, trying_plugin).await;
                 }
                 () = self.breaker.closed(), if probing => {
-                    return self.wind_down(consumer, counts.consumers).await;
+                    return self.wind_down(consumer, counts.consumers, false).await;
+                }
+                () = &mut tried, if trying_plugin => {
+                    self.plugin_tried();
+                    continue;
                 }
                 next = consumer.next() => next,
-                () = quiet, if probing => {
+                () = quiet, if probing && !trying_plugin => {
                     self.breaker.passed();
                     continue;
                 }
@@ -278,12 +301,12 @@ impl Intake {
                 }
             }
             if probing {
-                if counts.deliveries - before >= PROBE_MESSAGES {
+                if !trying_plugin && counts.deliveries - before >= PROBE_MESSAGES {
                     self.breaker.passed();
                 }
             } else if self.ramp.dealt() {
                 self.ramp.widen();
-                return self.wind_down(consumer, counts.consumers).await;
+                return self.wind_down(consumer, counts.consumers, false).await;
             }
         }
     }
@@ -331,11 +354,13 @@ impl Intake {
     }
 
     /// Ends a consumer in order: no more deliveries, what is in hand finished, or released where time
-    /// is up or it can't be finished for now, every settlement written.
+    /// is up or it can't be finished for now, every settlement written. What a plugin
+    /// that is still broken was tried with is `held` until it is released.
     async fn wind_down(
         &mut self,
         mut consumer: Box<dyn Consumer>,
         number: u64,
+        held: bool,
     ) -> Result<(), BrokerError> {
         self.tell_flow(false).await;
         let cancelled = consumer.cancel().await;
@@ -351,6 +376,7 @@ impl Intake {
         let given_up = tokio::select! {
             biased;
             () = self.in_flight.empty() => false,
+            () = std::future::ready(()), if held => true,
             () = self.abandon.cancelled() => true,
             why = self.breaker.tripped(), if !patient => {
                 self.breaker.open(&why);

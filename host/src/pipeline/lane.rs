@@ -17,6 +17,7 @@ mod group;
 mod judging;
 mod legacy;
 mod parking;
+mod probing;
 mod timing;
 
 use std::collections::{HashSet, VecDeque};
@@ -64,6 +65,8 @@ pub struct Lane {
     running: HashSet<[u8; 16]>,
     /// Given up; released with what else the consumer handed out.
     stranded: Vec<Job>,
+    /// What a broken plugin was tried with, and how that failed.
+    tried: Vec<(Job, Failure)>,
     parking: Parking,
     timing: Timing,
     /// Another version of a plugin serves: nothing new begins until what runs is settled. Since when.
@@ -91,6 +94,7 @@ impl Lane {
             window,
             running: HashSet::new(),
             stranded: Vec::new(),
+            tried: Vec::new(),
             parking: Parking::default(),
             timing: Timing::default(),
             winding: None,
@@ -115,7 +119,7 @@ impl Lane {
     /// Whether [`Lane::work`] may have something to do.
     pub fn has_work(&self) -> bool {
         let waits = !self.backlog.is_empty() && self.stranded.is_empty();
-        waits && self.ready.len() < READY_BATCHES_MAX
+        waits && self.ready.len() < READY_BATCHES_MAX && !self.stands_still()
     }
 
     /// Whether nothing that ran is unsettled or must run again as it did before: other versions of
@@ -144,6 +148,7 @@ impl Lane {
 
     /// Runs one batch of at most `fitting` messages. Whether there was one.
     pub fn work(&mut self, call: &mut dyn Call, fitting: usize, now_us: u64) -> bool {
+        let fitting = if self.probes_plugin() { 1 } else { fitting };
         let limits =
             BatchLimits { messages: self.shape.batch.messages.min(fitting), ..self.shape.batch };
         self.unpark();
@@ -189,6 +194,7 @@ impl Lane {
             });
             shape.crashes.leave(guard.letters);
             fault::point(Point::PostRun, || taken.iter().map(|job| &*job.body));
+            let Some((taken, run)) = self.spare(taken, run) else { return true };
             let group = self.group(taken, run, now_us / 1_000_000);
             self.ready.push_back(group);
             self.cache.trim();
@@ -360,6 +366,7 @@ impl Lane {
         }
         let stranded = std::mem::take(&mut self.stranded);
         self.release(stranded);
+        self.release_tried();
         self.forget_parked();
     }
 

@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::guard::Guard;
 use crate::plugin::Plugin;
 
 /// Where a plugin of the config has its current version.
@@ -15,6 +16,7 @@ pub struct PluginSlot {
     name: String,
     generation: AtomicU64,
     serving: RwLock<Serving>,
+    guard: Arc<Guard>,
 }
 
 /// What serves in a slot.
@@ -44,6 +46,7 @@ impl PluginSlot {
             name: plugin.name().to_owned(),
             generation: AtomicU64::new(0),
             serving: RwLock::new(Serving { plugin, shadow: None }),
+            guard: Arc::default(),
         })
     }
 
@@ -71,6 +74,12 @@ impl PluginSlot {
         self.serving().1.plugin
     }
 
+    /// Its breaker.
+    #[must_use]
+    pub fn guard(&self) -> &Arc<Guard> {
+        &self.guard
+    }
+
     /// What serves now, and since which generation.
     #[must_use]
     pub fn serving(&self) -> (u64, Serving) {
@@ -96,6 +105,8 @@ impl PluginSlot {
         let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *serving, Serving { plugin, shadow });
         self.generation.fetch_add(1, Ordering::AcqRel);
+        drop(serving);
+        self.guard.replaced();
         before.plugin
     }
 }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Pipelines;
 use super::address::{Addresses, OutputTarget};
+use super::breaker::Breaker;
 use super::crash::CrashJournal;
 use super::flight::InFlight;
 use super::intake::Readiness;
@@ -185,6 +186,9 @@ fn shape(
         let Some(slot) = setup.plugins.get(&stage.plugin) else {
             return Err(missing(pipeline, format!("plugin '{}'", stage.plugin)));
         };
+        if let Some(settings) = setup.config.plugins.get(&stage.plugin) {
+            slot.guard().configure(slot.name(), settings.breaker.clone());
+        }
         plugins.push(Arc::clone(slot));
         let table = |name: &String| {
             let table = setup.tables.get(name).cloned();
@@ -195,6 +199,8 @@ fn shape(
     }
     let plugins_of_stages = pipeline.stages.iter().map(|stage| stage.plugin.as_str());
     let state = &setup.config.state;
+    let breaker = Arc::new(Breaker::default());
+    plugins.iter().for_each(|slot: &Arc<PluginSlot>| slot.guard().stop_with(&breaker));
     Ok(Shape {
         places: Place::of_stages(&pipeline.name, plugins_of_stages),
         state_keys: state.keys,
@@ -212,7 +218,7 @@ fn shape(
         in_flight: Arc::new(InFlight::default()),
         metrics: setup.telemetry.pipeline(&pipeline.name).of_queue(&queue.name),
         journal: Arc::clone(journal),
-        breaker: Arc::default(),
+        breaker,
         crashes: Arc::clone(crashes),
     })
 }

@@ -29,17 +29,20 @@ pub(super) fn open(dir: &Path) -> Result<Cache, EngineError> {
 fn own(dir: &Path) -> Result<PathBuf, EngineError> {
     let failed = |error: std::io::Error| unusable(dir, &error.to_string());
     DirBuilder::new().recursive(true).mode(PRIVATE).create(dir).map_err(failed)?;
-    let meta = dir.symlink_metadata().map_err(failed)?;
-    if meta.is_symlink() {
+    let link = dir.symlink_metadata().map_err(failed)?;
+    let me = rustix::process::geteuid().as_raw();
+    // systemd makes one for a service whose user is made for the while.
+    let roots = link.uid() == 0 && me != 0;
+    if link.is_symlink() && !roots {
         return Err(unusable(
             dir,
             "it is a link, which others may turn elsewhere; name the folder itself",
         ));
     }
+    let meta = dir.metadata().map_err(failed)?;
     if !meta.is_dir() {
         return Err(unusable(dir, "it is no folder"));
     }
-    let me = rustix::process::geteuid().as_raw();
     if meta.uid() != me {
         let why = format!(
             "it belongs to user {}, not to this one ({me}), and what is in it is run as code; name a \

@@ -195,9 +195,15 @@ fn outcome(
 }
 
 fn out_of_memory(said: &str) -> bool {
-    ["memory allocation of", "Cannot allocate memory", "os error 12", "failed to allocate"]
-        .iter()
-        .any(|sign| said.contains(sign))
+    [
+        "memory allocation of",
+        "Cannot allocate memory",
+        "os error 12",
+        "failed to allocate",
+        "out of memory",
+    ]
+    .iter()
+    .any(|sign| said.contains(sign))
 }
 
 fn too_long(limits: &PluginLimits) -> String {

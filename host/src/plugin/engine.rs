@@ -73,7 +73,12 @@ impl Engine {
     pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
         let said = |error: wasmtime::Error| EngineError(failure::whole(&error));
         let handed_over = options.cache_dir.is_none() && compile::in_children();
-        let private = handed_over.then(cache::Private::new).transpose()?;
+        let private = handed_over.then(cache::Private::new).and_then(|made| {
+            made.inspect_err(
+                |error| tracing::warn!(%error, "plugins are compiled in this process, unbounded"),
+            )
+            .ok()
+        });
         let cache_dir =
             private.as_ref().map(|it| it.dir().to_owned()).or_else(|| options.cache_dir.clone());
         let opened = cache_dir.as_deref().map(cache::open).transpose()?;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use wasmtime::Store;
 
 use super::load::Plugin;
+use super::output::LogGate;
 use super::sandbox::Sandbox;
 use super::{Batch, CallCost, CallError, Decisions, Description, failure, v0_1};
 use crate::limits;
@@ -20,13 +21,21 @@ pub struct Instance {
     store: Store<Sandbox>,
     guest: v0_1::Guest,
     spent: bool,
+    memory_at_start: usize,
 }
 
 impl Instance {
-    pub(super) fn new(plugin: Arc<Plugin>) -> Result<Self, CallError> {
-        let (mut store, guest) = open(&plugin)?;
+    pub(super) fn new(plugin: Arc<Plugin>, log: Arc<LogGate>) -> Result<Self, CallError> {
+        let (mut store, guest) = open_with(&plugin, log)?;
         configure(&plugin, &mut store, &guest)?;
-        Ok(Self { plugin, store, guest, spent: false })
+        let memory_at_start = store.data().memory.used;
+        Ok(Self { plugin, store, guest, spent: false, memory_at_start })
+    }
+
+    /// Bytes of linear memory that it had when it was new and configured.
+    #[must_use]
+    pub fn memory_at_start(&self) -> usize {
+        self.memory_at_start
     }
 
     /// The plugin that this is an instance of.
@@ -150,7 +159,14 @@ pub(super) fn weigh(plugin: &Plugin) -> Result<(Description, usize), CallError> 
 }
 
 fn open(plugin: &Plugin) -> Result<(Store<Sandbox>, v0_1::Guest), CallError> {
-    let sandbox = Sandbox::new(&plugin.limits, Arc::clone(&plugin.log));
+    open_with(plugin, Arc::clone(&plugin.log))
+}
+
+fn open_with(
+    plugin: &Plugin,
+    log: Arc<LogGate>,
+) -> Result<(Store<Sandbox>, v0_1::Guest), CallError> {
+    let sandbox = Sandbox::new(&plugin.limits, log);
     let mut store = Store::new(plugin.pre.engine(), sandbox);
     store.limiter(|sandbox| &mut sandbox.memory);
     store.set_hostcall_fuel(plugin.limits.output_bytes);

@@ -147,7 +147,15 @@ impl Plugin {
     ///
     /// When the plugin fails or refuses its config, which it didn't when it was loaded.
     pub fn instantiate(self: &Arc<Self>) -> Result<Instance, CallError> {
-        Instance::new(Arc::clone(self))
+        Instance::new(Arc::clone(self), Arc::clone(&self.log))
+    }
+
+    /// The same, of which nobody hears: what it logs is dropped, and isn't counted.
+    ///
+    /// # Errors
+    /// As [`Plugin::instantiate`].
+    pub fn instantiate_unheard(self: &Arc<Self>) -> Result<Instance, CallError> {
+        Instance::new(Arc::clone(self), Arc::new(LogGate::closed(&self.name)))
     }
 }
 

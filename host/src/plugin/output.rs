@@ -24,6 +24,8 @@ pub(super) enum Source {
 #[derive(Debug)]
 pub(super) struct LogGate {
     plugin: String,
+    /// Nothing passes, and nobody is told.
+    closed: bool,
     lines_per_s: u32,
     second: Mutex<Second>,
     dropped: AtomicU64,
@@ -62,10 +64,16 @@ impl LogGate {
     pub(super) fn new(plugin: &str, lines_per_s: u32) -> Self {
         Self {
             plugin: plugin.to_owned(),
+            closed: false,
             lines_per_s,
             second: Mutex::new(Second { started: Instant::now(), lines: 0, dropped: 0 }),
             dropped: AtomicU64::new(0),
         }
+    }
+
+    /// One that nothing passes.
+    pub(super) fn closed(plugin: &str) -> Self {
+        Self { closed: true, ..Self::new(plugin, 0) }
     }
 
     /// Lines that were dropped since the plugin was loaded.
@@ -74,6 +82,9 @@ impl LogGate {
     }
 
     fn admit(&self) -> bool {
+        if self.closed {
+            return false;
+        }
         let mut second = self.second.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if second.started.elapsed() >= Duration::from_secs(1) {
             if second.dropped > 0 {

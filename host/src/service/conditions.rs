@@ -25,6 +25,7 @@ pub(super) async fn watch(inner: Arc<Inner>) {
         // What a drain stops isn't the matter.
         if !inner.drain.is_cancelled() && !inner.closing.is_cancelled() {
             look(&inner);
+            plugins(&inner);
             if look_number.is_multiple_of(limits::RISING_LOOKS) {
                 rising(&inner, &mut trends);
                 let state_dir = inner.parts().config.service.state_dir.clone();
@@ -78,6 +79,15 @@ fn end_of_what_is_gone(inner: &Inner, parts: &Parts, pipelines: &[PipelineStatus
         if !is_there {
             inner.telemetry.condition(condition.kind, subject, None);
         }
+    }
+}
+
+fn plugins(inner: &Inner) {
+    for (name, slot) in &inner.parts().plugins {
+        let broken = slot.guard().why();
+        inner.telemetry.condition(ConditionKind::PluginBroken, name, broken.as_deref());
+        let impure = inner.purity.impure(&slot.current());
+        inner.telemetry.condition(ConditionKind::PluginImpure, name, impure.as_deref());
     }
 }
 

@@ -60,6 +60,8 @@ impl Inner {
             digest: plugin.digest().to_owned(),
             sdk: plugin.description().sdk.clone(),
             memory_bytes: 0,
+            broken: slot.guard().why(),
+            impure: self.purity.impure(&plugin),
             reload: self.reload_status(plugin.name()),
         }
     }

@@ -29,7 +29,7 @@ pub(super) struct Families {
     pub(super) calls: Family<Labels, Histogram>,
     pub(super) called_messages: Family<Labels, Counter>,
     pub(super) plugin_memory: Family<Labels, Gauge>,
-    pub(super) instances_replaced: Family<Labels, Counter>,
+    pub(super) instances: InstanceFamilies,
     pub(super) published: Family<Labels, Counter>,
     pub(super) confirms: Family<Labels, Histogram>,
     pub(super) swap_pauses: Family<Labels, Histogram>,
@@ -64,6 +64,14 @@ pub(super) struct StateFamilies {
     pub(super) groups: Histogram,
     pub(super) records: Counter,
     pub(super) refused: Counter,
+}
+
+/// What becomes of plugins' instances.
+#[derive(Debug)]
+pub(super) struct InstanceFamilies {
+    pub(super) replaced: Family<Labels, Counter>,
+    pub(super) recycled: Family<Labels, Counter>,
+    pub(super) rechecked: Family<Labels, Counter>,
 }
 
 /// What is the matter, and who is told.
@@ -110,11 +118,7 @@ impl Families {
             calls: seconds(r, "plugin_call_duration", "Wall time of a plugin's process call"),
             called_messages: add(r, "plugin_messages", "Messages handed to a plugin"),
             plugin_memory: bytes(r, "plugin_memory", "Memory of the instance that was called last"),
-            instances_replaced: add(
-                r,
-                "plugin_instances_replaced",
-                "Plugin instances thrown away after a failed call",
-            ),
+            instances: InstanceFamilies::register(r),
             published: add(r, "messages_published", "Messages published and judged"),
             confirms: seconds(r, "publish_confirm_duration", "Until a group's last confirm"),
             swap_pauses: seconds(r, "plugin_swap_pause", "What a lane waited to change versions"),
@@ -173,6 +177,30 @@ impl StateFamilies {
             groups: seconds(r, "state_commit_duration", "One transaction of such commits"),
             records: add(r, "state_records", "Entries of keys that were written"),
             refused: add(r, "state_commits_refused", "Transactions that failed, to be tried again"),
+        }
+    }
+}
+
+// === impl InstanceFamilies ===
+
+impl InstanceFamilies {
+    fn register(r: &mut Registry) -> Self {
+        Self {
+            replaced: add(
+                r,
+                "plugin_instances_replaced",
+                "Plugin instances thrown away after a failed call",
+            ),
+            recycled: add(
+                r,
+                "plugin_instances_recycled",
+                "Plugin instances replaced because their memory had grown",
+            ),
+            rechecked: add(
+                r,
+                "plugin_calls_rechecked",
+                "Calls run again on a fresh instance, by whether they were answered the same",
+            ),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What happens in one pipeline, counted and, where an operator should hear of it, logged.
 
+mod plugin;
 mod state;
 
 use std::collections::BTreeMap;
@@ -10,13 +11,14 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
+use self::plugin::{Plugin, PluginFamilies};
 use self::state::Keyed;
 use super::bounded::Bounded;
 use super::failures::{Failed, Failures};
 use super::families::{Families, Labels};
 use super::histogram::Histogram;
 use super::notices::Notices;
-use super::snapshot::{PipelineSnapshot, PluginSnapshot};
+use super::snapshot::PipelineSnapshot;
 use super::throttle::Throttle;
 use super::timers::TimerMetrics;
 use crate::limits;
@@ -77,22 +79,6 @@ struct Inner {
     refused_family: Family<Labels, Counter>,
     plugins: Bounded<String, Plugin>,
     plugin_families: PluginFamilies,
-}
-
-#[derive(Clone, Debug)]
-struct Plugin {
-    calls: Histogram,
-    messages: Counter,
-    memory: Gauge,
-    replaced: [Counter; FailureClass::ALL.len()],
-}
-
-#[derive(Debug)]
-struct PluginFamilies {
-    calls: Family<Labels, Histogram>,
-    messages: Family<Labels, Counter>,
-    memory: Family<Labels, Gauge>,
-    replaced: Family<Labels, Counter>,
 }
 
 // === impl Outcome ===
@@ -162,12 +148,7 @@ impl PipelineMetrics {
             refused: Bounded::new(limits::NAME_SERIES_MAX),
             refused_family: families.publishes_refused.clone(),
             plugins: Bounded::new(limits::NAME_SERIES_MAX),
-            plugin_families: PluginFamilies {
-                calls: families.calls.clone(),
-                messages: families.called_messages.clone(),
-                memory: families.plugin_memory.clone(),
-                replaced: families.instances_replaced.clone(),
-            },
+            plugin_families: PluginFamilies::of(families),
         }))
     }
 
@@ -226,6 +207,16 @@ impl PipelineMetrics {
     /// An instance was thrown away after a failed call.
     pub fn instance_replaced(&self, plugin: &str, class: FailureClass) {
         self.plugin(plugin).replaced[class as usize].inc();
+    }
+
+    /// An instance was replaced because its memory had grown.
+    pub fn instance_recycled(&self, plugin: &str) {
+        self.plugin(plugin).recycled.inc();
+    }
+
+    /// A call was run again on a fresh instance, and was answered the same, or not.
+    pub fn rechecked(&self, plugin: &str, same: bool) {
+        self.plugin(plugin).rechecked[usize::from(!same)].inc();
     }
 
     /// A group of messages was published and every outcome is known.
@@ -353,33 +344,8 @@ impl PipelineMetrics {
 
     fn plugin(&self, name: &str) -> Plugin {
         self.0.plugins.get(name, other, |name| {
-            let families = &self.0.plugin_families;
-            let labels = with(&self.0.name, "plugin", name);
-            Plugin {
-                calls: families.calls.get_or_create_owned(&labels),
-                messages: families.messages.get_or_create_owned(&labels),
-                memory: families.memory.get_or_create_owned(&labels),
-                replaced: FailureClass::ALL.map(|class| {
-                    let mut labels = labels.clone();
-                    labels.push(("class", class.as_str().to_owned()));
-                    families.replaced.get_or_create_owned(&labels)
-                }),
-            }
+            self.0.plugin_families.plugin(&with(&self.0.name, "plugin", name))
         })
-    }
-}
-
-// === impl Plugin ===
-
-impl Plugin {
-    fn snapshot(&self) -> PluginSnapshot {
-        PluginSnapshot {
-            calls: self.calls.count(),
-            messages: self.messages.get(),
-            call_seconds: self.calls.sum_s(),
-            memory_bytes: self.memory.get(),
-            instances_replaced: self.replaced.iter().map(Counter::get).sum(),
-        }
     }
 }
 

@@ -84,6 +84,7 @@ name = "answers"
 name = "looping"
 file = "ledger.wasm"
 limits = { call = "50ms" }
+breaker = false
 [[pipeline]]
 name = "looping"
 queue = "other"

@@ -53,6 +53,8 @@ pub(super) const MAIN: &str = r##"
 name = "ledger"
 file = "ledger.wasm"
 limits = { call = "2s" }
+# Here messages fail that are meant to.
+breaker = false
 
 [[pipeline]]
 name = "main"

@@ -36,6 +36,8 @@ exchange = "{name}.failures"
 name = "hostile"
 file = "hostile.wasm"
 limits = {{ {limits} }}
+# Here messages fail that are meant to.
+breaker = false
 [[queue]]
 name = "{name}.in"
 dead_letter = {{ queue = "{name}.dead" }}

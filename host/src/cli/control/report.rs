@@ -88,16 +88,23 @@ fn failures(status: &Status) -> Table {
 }
 
 fn plugins(status: &Status) -> Table {
-    let mut table = Table::new(&["PLUGIN", "VERSION", "SDK", "DIGEST", ">MEMORY", "RELOAD"]);
+    let mut table =
+        Table::new(&["PLUGIN", "VERSION", "SDK", "DIGEST", ">MEMORY", "STATE", "RELOAD"]);
     for plugin in &status.plugins {
         let digest: String = plugin.digest.chars().take(DIGEST_CHARS).collect();
         let mib = format!("{:.1} MiB", plugin.memory_bytes as f64 / (1024.0 * 1024.0));
+        let state = match (&plugin.broken, &plugin.impure) {
+            (Some(_), _) => "broken",
+            (None, Some(_)) => "impure",
+            (None, None) => "well",
+        };
         table.row([
             plugin.name.as_str(),
             &plugin.version,
             &plugin.sdk,
             &digest,
             &mib,
+            state,
             plugin.reload.as_deref().unwrap_or("-"),
         ]);
     }

@@ -238,6 +238,7 @@ impl Lane {
     pub fn draining(&mut self, consumer: u64) {
         self.parking.draining = consumer;
         self.release_parked();
+        self.judge_tried();
     }
 
     /// Gives back what is parked: the broker delivers it again, in order, at its first attempt here.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::wire::{Broken, Budget, text};
+use super::wire::{Broken, Budget, check_emitted, text};
 use super::{HEADER_WORDS, LAYOUT_VERSION, NONE, guest, properties, table};
 use crate::config::PluginLimits;
 use crate::limits;
@@ -225,13 +225,7 @@ impl Answer {
             let emission =
                 self.emission(&words).map_err(|broken| broken.at(format_args!("emission {at}")))?;
             bytes = bytes.saturating_add([2, 4, 6, 8].map(|at| to_usize(words[at])).iter().sum());
-            if bytes > limits.emission_bytes {
-                return Err(Broken::new(format!(
-                    "message {position} emits {bytes} bytes where {} are allowed; emit less, or \
-                     raise the plugin's limits.emission_bytes",
-                    limits.emission_bytes
-                )));
-            }
+            check_emitted(position, bytes, limits.emission_bytes)?;
             decision.emissions.push(emission);
         }
         Ok(messages)

@@ -35,6 +35,17 @@ impl Broken {
     }
 }
 
+/// Whether a message's emissions are few enough bytes.
+pub(super) fn check_emitted(message: usize, bytes: usize, bytes_max: usize) -> Result<(), Broken> {
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    Err(Broken::new(format!(
+        "message {message} emits {bytes} bytes where {bytes_max} are allowed; emit less, or raise \
+         the plugin's limits.emission_bytes"
+    )))
+}
+
 // === impl Budget ===
 
 impl Budget {

@@ -198,6 +198,12 @@ impl Ready {
             self.parts.config.pipelines.iter().map(|it| it.name.as_str()).collect();
         inner.pipelines.list(&names);
         inner.recorder.follow(&self.parts.config.pipelines);
+        inner.purity.configure(&self.parts.config);
+        for (name, settings) in &self.parts.config.plugins {
+            if let Some(slot) = self.parts.plugins.get(name) {
+                slot.guard().configure(name, settings.breaker.clone());
+            }
+        }
         for (name, _) in self.plan.pipelines.iter().filter(|(_, it)| **it == Change::Removed) {
             inner.telemetry.pipeline(name).paused(None);
         }

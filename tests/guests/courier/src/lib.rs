@@ -39,8 +39,9 @@ impl Plugin for Courier {
             Some("reject") => return Err(Failure::reject("told", "rejected as told")),
             Some("retry") => return Err(Failure::retry("told", "again as told")),
             Some("once") if message.attempt() < 2 => {
-                return Err(Failure::retry("early", "once more, as told")
-                    .after(Duration::from_millis(1)));
+                return Err(
+                    Failure::retry("early", "once more, as told").after(Duration::from_millis(1))
+                );
             }
             Some("trap") => panic!("trapped as told"),
             _ => {}

@@ -41,6 +41,14 @@ impl Answer {
         self.replacements.push([start, length, NONE, 0, NONE, 0]);
     }
 
+    /// A mebibyte, which is given back only after the host has read it.
+    pub fn large(&mut self, at: u32) {
+        self.arena = Vec::with_capacity(1 << 20);
+        self.arena.resize(1 << 20, b'l');
+        self.verdicts[at as usize] = [1, self.replacements.len() as u32];
+        self.replacements.push([0, 1 << 20, NONE, 0, NONE, 0]);
+    }
+
     /// Emits the message's own names and properties, to the output `echo`.
     pub fn echo(&mut self, at: u32, exchange: &[u8], routing_key: &[u8], properties: &[u8]) {
         let output = self.span(b"echo");

@@ -1,8 +1,10 @@
 //! The ways to misbehave, each by its name.
 
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::io::Read;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::NONE;
@@ -24,6 +26,11 @@ pub fn run(command: &str) {
         "sleep" => std::thread::sleep(Duration::from_millis(1)),
         "stdin" => drop(std::io::stdin().read(&mut [0; 8])),
         "chatter" => chatter(),
+        "bellow" => bellow(),
+        "leak" => leak(8),
+        "wait" => wait(),
+        "set alloc" => ALLOC_TRAPS.store(true, Ordering::Relaxed),
+        "set free" => FREE_TRAPS.store(true, Ordering::Relaxed),
         "shout" => log::write(log::Level::Info, NONE, &"x".repeat(20 << 20)),
         _ => {}
     }
@@ -41,6 +48,82 @@ fn hog() -> ! {
     let mut eaten = Vec::new();
     loop {
         eaten.push(black_box(vec![1u8; 1 << 20]));
+    }
+}
+
+/// Keeps so many mebibytes for ever.
+fn leak(mebibytes: usize) {
+    Box::leak(black_box(vec![1u8; mebibytes << 20]).into_boxed_slice());
+}
+
+/// Says things without end.
+fn bellow() -> ! {
+    loop {
+        println!("{}", "so much to say ".repeat(50));
+    }
+}
+
+/// Waits for what nobody will ever do.
+fn wait() {
+    let (lock, bell) = (std::sync::Mutex::new(()), std::sync::Condvar::new());
+    if let Ok(held) = lock.lock() {
+        drop(bell.wait_timeout(held, Duration::from_secs(1)));
+    }
+}
+
+/// Calls that this instance has answered: what a pure function can't know.
+static CALLS: AtomicU32 = AtomicU32::new(0);
+
+/// Answers that differ from one instance to the next.
+pub fn impure(how: &str) -> String {
+    let calls = CALLS.fetch_add(1, Ordering::Relaxed);
+    match how {
+        "counter" => calls.to_string(),
+        // Made here, from a seed that goes on from call to call.
+        "random" => calls.wrapping_mul(0x9e37_79b9).rotate_left(13).to_string(),
+        // `RandomState` counts its maps, so the order depends on how many there were.
+        _ => {
+            let map: HashMap<u32, ()> = (0..32).map(|n| (n, ())).collect();
+            format!("{:?}", map.into_keys().collect::<Vec<_>>())
+        }
+    }
+}
+
+/// Floating point that must have one answer on every machine: the bits of NaNs.
+pub fn nan() -> String {
+    let zero = black_box(0.0_f64);
+    let odd = f64::from_bits(black_box(0x7ff8_dead_beef_0001));
+    let found = [zero / zero, odd + 1.0, -odd * zero, f64::NAN.sqrt(), odd.max(zero) + odd];
+    found.map(|number| format!("{:016x}", number.to_bits())).join(" ")
+}
+
+pub static ALLOC_TRAPS: AtomicBool = AtomicBool::new(false);
+pub static FREE_TRAPS: AtomicBool = AtomicBool::new(false);
+
+/// What counts as large to [`Allocator`].
+const LARGE: usize = 900 << 10;
+
+/// The system's, until it is told to trap where much is taken or given back: the host calls it through
+/// `cabi_realloc`, and the function that runs after a call's results were read frees them.
+pub struct Allocator;
+
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.size() > LARGE && ALLOC_TRAPS.load(Ordering::Relaxed) {
+            core::arch::wasm32::unreachable();
+        }
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        if layout.size() > LARGE && FREE_TRAPS.load(Ordering::Relaxed) {
+            core::arch::wasm32::unreachable();
+        }
+        unsafe { System.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        unsafe { System.realloc(at, layout, size) }
     }
 }
 
@@ -113,6 +196,22 @@ pub fn malformed(mut answer: Answer, wrong: &str) -> Decisions {
         "large state" => {
             let [start, length] = answer.span(&vec![0; 70 << 10]);
             answer.states[0] = [1, start, length];
+        }
+        "lengths of 2^32" => {
+            answer.replacements.push([0, u32::MAX, NONE, 0, NONE, 0]);
+            answer.verdicts[0] = [1, 0];
+        }
+        "counts of 2^32" => {
+            let mut decisions = answer.finish();
+            for header in [2, 5, 8, 11] {
+                decisions.index[header] = u32::MAX;
+            }
+            return decisions;
+        }
+        "emits much" => {
+            let [start, length] = answer.span(&vec![b'e'; 1 << 20]);
+            let emission = [0, output[0], output[1], NONE, 0, NONE, 0, start, length];
+            answer.emissions = vec![emission; 17];
         }
         "overlapping bodies" => {
             // Allowed, and costs the host nothing: every message shares one mebibyte.

@@ -16,6 +16,22 @@ static DESCRIBE: [u8; 16] = *b"DESCRIBE=calm   ";
 
 const NONE: u32 = u32::MAX;
 
+/// And over this one: it runs before anything else does.
+static START: [u8; 16] = *b"START=calm      ";
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static CONSTRUCTOR: extern "C" fn() = {
+    extern "C" fn start() {
+        let command = std::hint::black_box(&START);
+        attack::run(std::str::from_utf8(&command[6..]).unwrap_or_default().trim());
+    }
+    start
+};
+
+#[global_allocator]
+static ALLOCATOR: attack::Allocator = attack::Allocator;
+
 struct Hostile;
 
 impl Guest for Hostile {
@@ -53,6 +69,11 @@ impl Guest for Hostile {
             }
             match &*body {
                 "echo" => answer.echo(at, span(2), span(4), span(8)),
+                "nan" => answer.next(at, attack::nan().as_bytes()),
+                "counter" | "random" | "map order" => {
+                    answer.next(at, attack::impure(&body).as_bytes());
+                }
+                "large answer" => answer.large(at),
                 "look" => answer.next(at, attack::look(batch.now_us).as_bytes()),
                 "count" => answer.count(at, record[10], &batch),
                 "echo at 2" | "echo at 3" if record[11] == u32::from(body.as_bytes()[8] - b'0') => {
@@ -80,6 +101,7 @@ impl Guest for Hostile {
     }
 
     fn migrate(_state_version: u32, state: Vec<u8>) -> Result<Vec<u8>, String> {
+        attack::run(&String::from_utf8_lossy(&state));
         Ok(state)
     }
 }

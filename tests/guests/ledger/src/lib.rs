@@ -77,8 +77,9 @@ impl Ledger {
             "reject" => return Err(Failure::reject("told", "rejected as told")),
             "retry" => return Err(Failure::retry("told", "again as told")),
             "retry_until" if message.attempt() < number => {
-                return Err(Failure::retry("early", "too early, as told")
-                    .after(Duration::from_millis(1)));
+                return Err(
+                    Failure::retry("early", "too early, as told").after(Duration::from_millis(1))
+                );
             }
             "trap" => panic!("trapped as told"),
             "loop" => loop {

@@ -39,6 +39,8 @@ fn a_status_reads_as_a_page_with_what_is_wrong_first() {
             sdk: "rust 0.1.0".into(),
             memory_bytes: 1_572_864,
             reload: None,
+            broken: None,
+            impure: Some("the same call was answered differently".into()),
         }],
     };
     let expected = "\
@@ -54,8 +56,8 @@ readings  meters.readings  running      1000   990        0        0    10      
 FAILURES OF  CLASS   CODE      COUNT
 readings     reject  bad_json     10
 
-PLUGIN    VERSION  SDK         DIGEST         MEMORY  RELOAD
-validate  0.1.0    rust 0.1.0  0123456789ab  1.5 MiB  -
+PLUGIN    VERSION  SDK         DIGEST         MEMORY  STATE   RELOAD
+validate  0.1.0    rust 0.1.0  0123456789ab  1.5 MiB  impure  -
 ";
     assert_eq!(render(&status), expected);
 }
