@@ -140,11 +140,7 @@ impl Service {
         let reloads = Reloads::new(engine.clone(), telemetry.clone(), state_dir, None);
         plugins::attend(&reloads, &config, &plugins, &mut tasks);
         let purity = Sampler::start(&config, &telemetry)?;
-        let observers: Observers = Arc::new([
-            Arc::clone(&recorder) as _,
-            reloads.observer(),
-            Arc::clone(&purity) as _,
-        ]);
+        let observers = observers(&recorder, &reloads, &purity);
         let parts = Parts {
             commits: committer.commits().clone(),
             config,
@@ -263,6 +259,11 @@ impl Service {
         }
         Stopped { forced: !finished }
     }
+}
+
+/// Who looks on while plugins are called.
+fn observers(recorder: &Arc<Recorder>, reloads: &Reloads, purity: &Arc<Sampler>) -> Observers {
+    Arc::new([Arc::clone(recorder) as _, reloads.observer(), Arc::clone(purity) as _])
 }
 
 /// Asks the shards for signs of life until the host stops.

@@ -93,12 +93,8 @@ fn at_load() -> Vec<(Vec<u8>, &'static [u8], Row)> {
     let hostile = || HOSTILE.to_vec();
     let refused = |does, place, says| row(does, place, "refused", says);
     vec![
-        (started("trap"), b"", refused("traps", "start", "instantiation failed (trap)")),
-        (
-            started("hog"),
-            b"",
-            refused("takes all memory", "start", "instantiation failed (memory)"),
-        ),
+        (started("trap"), b"", refused("traps", "start", "describe failed (trap)")),
+        (started("hog"), b"", refused("takes all memory", "start", "describe failed (memory)")),
         (started("sleep"), b"", refused("sleeps", "start", "can't wait")),
         (describing("panic"), b"", refused("panics", "describe", "describe failed (trap)")),
         (

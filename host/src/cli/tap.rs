@@ -154,7 +154,7 @@ fn at(us: i64) -> String {
 }
 
 fn printable_lines(text: &str) -> String {
-    text.lines().map(|line| printable(line)).collect::<Vec<_>>().join("\n")
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

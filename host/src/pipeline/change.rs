@@ -10,11 +10,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::alarm::Alarm;
-use super::intake::{Intake, State, Want, partition};
+use super::intake::{Intake, State, Want};
 use super::lane::{Lane, Legacy};
 use super::publishing::Publishing;
 use super::shape::Shape;
-use super::shard::Event;
+use super::shard::{Event, partition};
 use super::start::{Prepared, Setup, StartError, prepare};
 use super::sweep::Sweep;
 use super::{Pipelines, Running, Tasks, join};

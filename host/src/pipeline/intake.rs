@@ -6,7 +6,6 @@
 
 mod trying;
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,7 +20,7 @@ use super::headers;
 use super::journal::Journal;
 use super::prepare::{Arrival, Reading};
 use super::ramp::Ramp;
-use super::shard::Event;
+use super::shard::{Event, partition};
 use super::slot::PluginSlot;
 use crate::broker::{Broker, BrokerError, ConsumeRequest, Consumer, Delivery};
 use crate::limits::{
@@ -392,11 +391,4 @@ impl Intake {
         }
         consumer.close().await
     }
-}
-
-/// The partition of a key: never changes, on no host.
-pub(super) fn partition(key: &str) -> usize {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    usize::try_from(hasher.finish() % PARTITIONS as u64).unwrap_or(0)
 }

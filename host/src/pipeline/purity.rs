@@ -121,6 +121,7 @@ fn look(waiting: &Receiver<Sampled>, telemetry: &Telemetry, found: &Found) {
                 found.insert(plugin.name().to_owned(), (plugin.digest().to_owned(), what));
             }
         }
-        thread::sleep(started.elapsed() * PURITY_REST_FACTOR);
+        // Nobody wakes it.
+        thread::park_timeout(started.elapsed() * PURITY_REST_FACTOR);
     }
 }

@@ -6,6 +6,7 @@
 //! with their pipelines.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -17,7 +18,7 @@ use super::job::Job;
 use super::lane::{Lane, Legacy};
 use super::publishing::Done;
 use crate::broker::Settlement;
-use crate::limits::RELEASE_TIMEOUT;
+use crate::limits::{PARTITIONS, RELEASE_TIMEOUT};
 
 /// What a shard is told.
 pub enum Event {
@@ -124,6 +125,13 @@ impl Shard {
             tracing::error!("a shard's thread panicked; its messages were released");
         }
     }
+}
+
+/// The partition of a key: never changes, on no host.
+pub(super) fn partition(key: &str) -> usize {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    usize::try_from(hasher.finish() % PARTITIONS as u64).unwrap_or(0)
 }
 
 struct Worker<G> {

@@ -7,9 +7,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::intake;
 use super::shape::Shape;
-use super::shard::Event;
+use super::shard::{Event, partition};
 use crate::limits::{STATE_SWEEP_KEYS, STATE_SWEEP_MAX, STATE_SWEEP_MIN, STATE_SWEEP_SHARE};
 use crate::state::{Place, StateStore, StoreError};
 
@@ -66,7 +65,7 @@ impl Sweep {
             let mut idle: Vec<Vec<Arc<str>>> = vec![Vec::new(); self.shards.len()];
             for (key, kept) in keys {
                 if kept.touched_s <= since_s && kept.entry.timers.is_none() {
-                    idle[intake::partition(&key) % self.shards.len()].push(key);
+                    idle[partition(&key) % self.shards.len()].push(key);
                 }
             }
             for (shard, keys) in self.shards.iter().zip(idle) {

@@ -139,7 +139,8 @@ fn threads() -> usize {
 
 /// Hands the component over and takes what is said on stdout and stderr; `None` past the time.
 fn converse(child: &mut Child, wasm: &[u8], wall: Duration) -> Option<String> {
-    let (said, heard) = mpsc::channel();
+    // One answer of each of two pipes.
+    let (said, heard) = mpsc::sync_channel(2);
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let wasm = wasm.to_vec();
     // The threads end with the child's ends of the pipes, at the latest when it is killed.
@@ -201,6 +202,8 @@ fn out_of_memory(said: &str) -> bool {
         "os error 12",
         "failed to allocate",
         "out of memory",
+        // No room for another thread's stack.
+        "Resource temporarily unavailable",
     ]
     .iter()
     .any(|sign| said.contains(sign))

@@ -272,7 +272,7 @@ impl Attendant {
 }
 
 fn expected(settings: &config::Plugin) -> Expected {
-    Expected { bytes_max: settings.limits.file_bytes as u64, whole }
+    Expected { bytes_max: settings.limits.file_bytes, whole }
 }
 
 /// What a plugin's source holds now, and its digest.

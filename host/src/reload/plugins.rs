@@ -99,7 +99,6 @@ impl Reloads {
 
     /// Attends to a plugin that serves with those settings from now on. The task ends when the plugin is
     /// [dismissed](Self::dismiss).
-    #[must_use]
     pub fn attend(
         &self,
         slot: Arc<PluginSlot>,

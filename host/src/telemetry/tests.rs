@@ -288,14 +288,18 @@ fn a_condition_is_told_when_it_begins_and_ends_however_often_it_is_looked_at() {
 
 #[test]
 fn every_metric_is_documented_and_no_other() {
-    let source = include_str!("families.rs");
-    let register = &source[source.find("fn register").unwrap()..];
+    let registered = |source: &'static str| {
+        let body = &source[source.find("fn register").unwrap()..];
+        body.split("\n    }\n").next().unwrap()
+    };
+    let sources =
+        [include_str!("families.rs"), include_str!("recorder.rs"), include_str!("timers.rs")];
     let named = |text: &str| {
         let plain = |c: char| c.is_ascii_lowercase() || c == '_';
         !text.is_empty() && text.chars().all(plain) && !["sluicegate", "version"].contains(&text)
     };
-    let made: BTreeSet<&str> =
-        register.split('"').skip(1).step_by(2).filter(|text| named(text)).collect();
+    let texts = sources.iter().flat_map(|source| registered(source).split('"').skip(1).step_by(2));
+    let made: BTreeSet<&str> = texts.filter(|text| named(text)).collect();
     let units = ["_total", "_seconds", "_bytes", "_info"];
     let mut told = BTreeSet::new();
     for row in include_str!("../../../docs/metrics.md").lines() {

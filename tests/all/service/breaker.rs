@@ -10,9 +10,10 @@ use sluicegate_tests::guests::HOSTILE;
 
 const COUNT: u32 = 200;
 
-fn site(name: &str, node: &RabbitNode, queue: &str) -> Site {
-    let config = echoing(name, r#"call = "5s""#, "", queue);
-    let site = Site::new(&format!("{}{config}", broker(node)));
+/// With nothing to be kept of a message that went well.
+fn site(name: &str, queue: &str) -> Site {
+    let config = echoing(name, r#"call = "5s""#, "id = \"none\"", queue);
+    let site = Site::new(&format!("{}{config}", broker(node())));
     site.write("hostile.wasm", HOSTILE);
     site
 }
@@ -103,7 +104,7 @@ impl Disk {
     fn at(folder: PathBuf) -> Self {
         std::fs::create_dir_all(&folder).unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&folder);
+        mount.args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(&folder);
         let mounted = mount.output().is_ok_and(|output| output.status.success());
         Self { folder, mounted }
     }
@@ -111,7 +112,7 @@ impl Disk {
     /// No room; elsewhere than on a disk of its own, no folder.
     fn fill(&self) {
         if self.mounted {
-            let written = std::fs::write(self.folder.join("filler"), vec![1; 2 << 20]);
+            let written = std::fs::write(self.folder.join("filler"), vec![1; 16 << 20]);
             assert!(written.is_err(), "the disk is larger than thought");
         } else {
             std::fs::rename(&self.folder, self.folder.with_extension("away")).unwrap();
@@ -140,7 +141,7 @@ impl Drop for Disk {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_pauses_what_must_be_written_down_and_it_goes_on_when_there_is_room() {
     let name = unique("disk");
-    let site = site(&name, node(), "kind = \"quorum\"");
+    let site = site(&name, "kind = \"quorum\"");
     let disk = Disk::at(site.path("state"));
     let host = site.run();
     let traffic = Traffic::on(node()).await;
@@ -170,7 +171,7 @@ async fn a_full_disk_pauses_what_must_be_written_down_and_it_goes_on_when_there_
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_crash_a_full_disk_keeps_what_may_have_killed_from_running() {
     let name = unique("blind");
-    let site = site(&name, node(), "kind = \"classic\"");
+    let site = site(&name, "kind = \"classic\"");
     let disk = Disk::at(site.path("state"));
     let host = site.run();
     let traffic = Traffic::on(node()).await;

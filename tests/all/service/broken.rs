@@ -106,7 +106,9 @@ async fn an_instance_whose_memory_has_grown_is_replaced_before_it_fails() {
     until("the instance is replaced", || {
         host.metric("sluicegate_plugin_instances_recycled_total", &[&name]) > 0.5
     });
-    traffic.fill(&format!("{name}.in"), 5, b"leak").await;
+    for n in 0..5 {
+        traffic.send(&format!("{name}.in"), id(format!("more-{n}")), b"leak").await;
+    }
     until("all ran", || host.metric("sluicegate_plugin_messages_total", &[&name]) > 10.5);
     assert_eq!(traffic.raw.depth(&format!("{name}.dead")).await, 0);
     host.stop();

@@ -18,8 +18,8 @@ fn recorded(engine: &Engine) -> Capsule {
     let wasm = builtin::plugin("meter-anomaly").unwrap();
     let plugin = engine.load("meter-anomaly", wasm, &config, &limits).unwrap();
     let mut instance = plugin.instantiate().unwrap();
-    let mut properties = Properties::default();
-    properties.content_type = Some("application/json".into());
+    let mut properties =
+        Properties { content_type: Some("application/json".into()), ..Properties::default() };
     properties.headers.set("site", "north");
     let input = OwnedInput {
         exchange: "meters".into(),

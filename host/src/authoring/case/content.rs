@@ -26,6 +26,9 @@ pub enum Content {
 const JSON: &str = "application/json";
 const MSGPACK: &str = "application/msgpack";
 
+/// Reads bytes as one form, where they are of it.
+type Form = fn(&[u8]) -> Option<Content>;
+
 impl Content {
     /// The bytes.
     ///
@@ -62,7 +65,7 @@ impl Content {
     #[must_use]
     pub fn of(bytes: &[u8], content_type: Option<&str>) -> Self {
         let is = |media: &str| content_type.is_some_and(|given| given.starts_with(media));
-        let forms: [fn(&[u8]) -> Option<Self>; 3] = match () {
+        let forms: [Form; 3] = match () {
             () if is(MSGPACK) => [Self::packed, Self::text, |_| None],
             () if is(JSON) => [Self::value, Self::text, |_| None],
             () => [Self::text, |_| None, |_| None],

@@ -218,7 +218,7 @@ impl Stamp {
             // What editors leave beside a file that is being written.
             let hidden = entry.file_name().to_string_lossy().starts_with('.');
             let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
-            if !hidden && !(is_link && entry.path().is_dir()) {
+            if !(hidden || is_link && entry.path().is_dir()) {
                 self.add(&entry.path());
             }
         }

@@ -9,13 +9,16 @@ use crate::plugin::TimerChange;
 use crate::state::{Changes, Entry, Timer};
 use crate::verdict::{Failure, FailureClass};
 
+/// Each input's slot, and what each slot's key has.
+type Slots<'s> = (&'s [Option<u32>], &'s [(Arc<str>, Entry)]);
+
 impl Runner<'_> {
     /// Notes it in the changes. An input that would leave its key with too many timers fails.
     pub(super) fn retime(
         &self,
         stage: usize,
         (running, seen): (&mut [Progress<'_>], &[usize]),
-        (slots, handed): (&[Option<u32>], &[(Arc<str>, Entry)]),
+        (slots, handed): Slots<'_>,
         changes: &[TimerChange],
         delta: &mut Changes,
     ) {

@@ -1,4 +1,5 @@
 //! Capsules: there and back, read as hostile input, compared.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -93,15 +93,15 @@ impl Answer {
         }
         let replacements = self.records(4, REPLACEMENT_WORDS, "replacements")?;
         let mut messages = Vec::with_capacity(expected);
-        for at in 0..records.count {
+        for (at, input) in inputs.iter().enumerate() {
             let [kind, which] = self.record(records, at)?;
             let verdict = self
                 .verdict(kind, which, replacements)
                 .map_err(|broken| broken.at(format_args!("verdict of message {at}")))?;
-            if inputs[at].due_us.is_some() && matches!(verdict, Verdict::Next(_)) {
+            if input.due_us.is_some() && matches!(verdict, Verdict::Next(_)) {
                 return Err(Broken::new(format!(
                     "verdict of timer '{}': next; a timer has no next stage",
-                    inputs[at].routing_key
+                    input.routing_key
                 )));
             }
             messages.push(Decision { verdict, emissions: Vec::new() });

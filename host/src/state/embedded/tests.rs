@@ -142,7 +142,8 @@ fn a_folder_of_a_later_release_is_refused_and_left_as_it_is() {
 
 #[test]
 fn a_damaged_folder_is_refused_with_what_to_do_and_never_emptied() {
-    let damage: [(&str, fn(&Path)); 4] = [
+    type Harm = fn(&Path);
+    let damage: [(&str, Harm); 4] = [
         ("format", |folder| fs::write(folder.join("format"), "x").unwrap()),
         ("no format", |folder| fs::remove_file(folder.join("format")).unwrap()),
         ("page", |folder| {

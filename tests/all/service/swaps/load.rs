@@ -1,5 +1,7 @@
 //! Messages at a steady rate, and what comes of them.
 
+#![allow(clippy::cast_possible_truncation, reason = "figures of a test: small ones")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,6 +1,8 @@
 //! Versions that take turns under load: a handful of swaps as a test, as many as one likes as
 //! `cargo xtask swaps`.
 
+#![allow(clippy::cast_possible_truncation, reason = "figures of a test: small ones")]
+
 use std::time::{Duration, Instant};
 
 use lapin::options::BasicPublishOptions;

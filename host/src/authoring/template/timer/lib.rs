@@ -20,6 +20,7 @@ struct Silence<'a> {
 
 impl Plugin for PluginType {
     type State = (); // the timer is all that is remembered
+    const TIMERS: bool = true;
 
     fn prepare(&mut self) -> Result<(), ConfigError> {
         if self.silent_s == 0 {

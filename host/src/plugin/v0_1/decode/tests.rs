@@ -161,7 +161,7 @@ fn records_may_be_wider_than_this_host_knows() {
 
 #[test]
 fn timers_are_set_and_cancelled_in_order() {
-    let late = NOW_US as u32;
+    let late = u32::try_from(NOW_US).unwrap();
     let words = [0, 13, 3, 2 * late, 0, 1, 13, 3, NONE, NONE, 1, 0, 5, 3, 0];
     let decisions = Draft::new().verdicts(&[2, 0, 0, 0]).table(13, 5, &words).decode(2, 0).unwrap();
     let change = |input, name: &str, due_us| TimerChange { input, name: name.to_owned(), due_us };

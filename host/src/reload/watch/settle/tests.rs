@@ -28,7 +28,7 @@ impl Bench {
 
     /// Written now.
     fn write(&mut self, text: &'static str) {
-        let written = self.now.duration_since(self.start).as_millis() as u64;
+        let written = u64::try_from(self.now.duration_since(self.start).as_millis()).unwrap();
         self.file = Some((written, text));
     }
 
