@@ -216,7 +216,7 @@ fn too_long(limits: &PluginLimits) -> String {
     )
 }
 
-/// Compiles what comes on standard input, in the process that [`component`] started. Answers the
+/// Compiles what comes on standard input, in the process that `component` started. Answers the
 /// exit code.
 ///
 /// # Errors
