@@ -13,7 +13,7 @@
 //! | [`report`] | what is told of a message that failed |
 //! | [`notice`] | what people may have to be told of |
 //! | [`config`], [`telemetry`] | text → what the operator means; metrics and log events |
-//! | [`broker`], [`plugin`], [`builtin`], [`reference`](mod@reference) | RabbitMQ and the embedded broker behind one trait; components compiled, sandboxed, called; those that this binary carries; tables of reference data |
+//! | [`broker`], [`plugin`], [`builtin`], [`reference`] | RabbitMQ and the embedded broker behind one trait; components compiled, sandboxed, called; those that this binary carries; tables of reference data |
 //! | [`topology`], [`authoring`] | what a config needs on its brokers; test cases of plugins, the SDK that this binary carries |
 //! | [`pipeline`] | a queue's life: intake, shard, judge, publish, settle |
 //! | [`alert`], [`deadletter`], [`recorder`], [`reload`] | who is told of failures and conditions; dead letters explained, replayed, exported, archived; calls kept as capsules, a live look at them; files followed, plugins swapped |
@@ -21,6 +21,8 @@
 //! | [`service`] | the only wiring |
 //! | [`publish`], [`simulate`] | files to an exchange; a simulated fleet for the demo |
 //! | [`cli`] | one verb a file |
+//!
+//! [`reference`]: mod@reference
 
 pub mod admin;
 pub mod alert;
