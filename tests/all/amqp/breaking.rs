@@ -164,6 +164,8 @@ async fn a_node_that_is_killed_gives_back_what_was_not_acked() {
     let name = unique("power-loss");
     declare(&*broker, &name).await;
     fill(&*broker, &name, 50).await;
+    // A node writes down that a queue is there some time after it has said so.
+    node.ctl_alongside(&["eval", "mnesia:sync_log()."]).await;
     let mut consumer = consume(&*broker, &name, 10).await;
     let held = next(&mut consumer).await;
     node.kill9();
