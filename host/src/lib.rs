@@ -8,7 +8,7 @@
 //!
 //! | rooms | what happens there |
 //! |---|---|
-//! | [`message`], [`limits`], [`fault`] | plain words that everyone speaks; every bound and default; where a test may have the process die |
+//! | [`message`], [`limits`], [`digest`], [`fault`] | plain words that everyone speaks; every bound and default; SHA-256 and hexadecimal; where a test may have the process die |
 //! | [`verdict`], [`route`], [`state`] | what plugins decide; topic and header matching; state by key |
 //! | [`report`] | what is told of a message that failed |
 //! | [`notice`] | what people may have to be told of |
@@ -32,6 +32,7 @@ pub mod builtin;
 pub mod cli;
 pub mod config;
 pub mod deadletter;
+pub mod digest;
 pub mod fault;
 pub mod limits;
 pub mod message;

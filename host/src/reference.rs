@@ -13,9 +13,8 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use sha2::{Digest as _, Sha256};
-
 use crate::config;
+use crate::digest;
 use crate::limits::{TABLE_FILE_BYTES, TABLE_ROWS};
 
 /// All tables of a config.
@@ -164,7 +163,7 @@ impl Table {
     pub fn read(settings: &config::Table) -> Result<Self, TableError> {
         let failed = |text| TableError { table: settings.name.clone(), text };
         let bytes = bytes_of(&settings.file).map_err(failed)?;
-        let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = digest::sha256(&bytes);
         let mut table = Self { name: settings.name.clone(), digest, ..Self::default() };
         let lines = settings.file.extension().is_some_and(|ending| ending == "jsonl");
         let read = if lines { jsonl::read } else { csv::read };

@@ -9,6 +9,7 @@ use super::case::{Call, Case, Content, DueTimer, KeyState, Limits, Message, Prop
 use super::compare::observed;
 use super::run::Ended;
 use crate::config::PluginLimits;
+use crate::digest;
 use crate::plugin::StateChange;
 use crate::plugin::capsule::{Capsule, Outcome, OwnedInput};
 
@@ -106,7 +107,7 @@ fn row(input: &OwnedInput) -> Map<String, Value> {
 }
 
 fn seed(input: &OwnedInput) -> String {
-    input.seed.iter().map(|byte| format!("{byte:02x}")).collect()
+    digest::hex(&input.seed)
 }
 
 fn time(us: u64) -> Option<String> {

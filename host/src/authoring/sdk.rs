@@ -14,6 +14,8 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use crate::digest::hex;
+
 /// The toolchain that this binary was built with.
 #[must_use]
 pub fn channel() -> &'static str {
@@ -42,7 +44,7 @@ pub fn digest() -> String {
         digest.update((content.len() as u64).to_le_bytes());
         digest.update(content);
     }
-    digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest.finalize()[..8])
 }
 
 /// The file that says which SDK a folder has.

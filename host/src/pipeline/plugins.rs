@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::builtin;
 use crate::config::{self, Config, PluginSource};
+use crate::digest;
 use crate::plugin::{Engine, LoadError, Plugin, file};
 
 /// Loads every plugin of the config, off the runtime's threads.
@@ -79,7 +80,7 @@ pub fn load_bytes(
 ) -> Result<Arc<Plugin>, LoadError> {
     let failed = |text| LoadError { plugin: settings.name.clone(), text };
     if let Some(pin) = &settings.sha256 {
-        let digest = file::digest(wasm);
+        let digest = digest::sha256(wasm);
         if !digest.eq_ignore_ascii_case(pin) {
             return Err(failed(format!(
                 "its file has SHA-256 {digest}, the config pins {pin}; change one or the other"

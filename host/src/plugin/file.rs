@@ -10,7 +10,6 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{OFlags, StatVfsMountFlags};
-use sha2::{Digest as _, Sha256};
 
 const WORLD_WRITABLE: u32 = 0o002;
 const STICKY: u32 = 0o1000;
@@ -49,12 +48,6 @@ pub fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
     }
     check_folders(&real, &folder, &meta)?;
     bounded(file, meta.len(), bytes_max, path)
-}
-
-/// SHA-256 in hexadecimal, as `sha256sum` prints it.
-#[must_use]
-pub fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn bounded(file: File, announced: u64, bytes_max: u64, path: &Path) -> Result<Vec<u8>, String> {

@@ -6,8 +6,9 @@ use wasmtime::component::Component;
 
 use super::instance::{self, Instance};
 use super::output::LogGate;
-use super::{CallError, Description, Engine, LoadError, compile, failure, file, v0_1, wasi};
+use super::{CallError, Description, Engine, LoadError, compile, failure, v0_1, wasi};
 use crate::config::PluginLimits;
+use crate::digest;
 
 /// A component, compiled, checked and configured once. Makes instances.
 pub struct Plugin {
@@ -73,7 +74,7 @@ impl Engine {
     ) -> Result<Plugin, LoadError> {
         let refused = |text: String| LoadError { plugin: name.to_owned(), text };
         check_bytes(wasm, limits.file_bytes).map_err(refused)?;
-        let digest = file::digest(wasm);
+        let digest = digest::sha256(wasm);
         let component = compile::component(self, wasm, &digest, limits).map_err(refused)?;
         check_imports(self, &component).map_err(refused)?;
         check_exports(self, &component).map_err(refused)?;

@@ -27,13 +27,8 @@ pub fn check(plugin: &Arc<Plugin>, batch: &OwnedBatch, was: &Outcome) -> Purity 
     if by_chance(was) {
         return Purity::Unknown;
     }
-    let again = plugin.instantiate_unheard().and_then(|mut instance| {
-        batch.with_batch(|batch| instance.process(batch).map(|(decisions, _)| decisions))
-    });
-    let is = match again {
-        Ok(decisions) => Outcome::Decided(decisions),
-        Err(error) => Outcome::Failed(error),
-    };
+    let again = plugin.instantiate_unheard().and_then(|mut instance| batch.run(&mut instance));
+    let is = Outcome::from(again);
     if by_chance(&is) {
         return Purity::Unknown;
     }

@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
-
 use crate::builtin;
+use crate::digest;
 use crate::limits::{PLUGIN_CALL_MAX, PLUGIN_FILE_BYTES, PLUGIN_MEMORY_BYTES_MAX};
 use crate::plugin::capsule::{Capsule, Difference, Outcome, diff_outcomes};
 use crate::plugin::{Engine, LoadError};
@@ -49,13 +48,14 @@ pub fn find(digest: &str, folders: &[PathBuf], files: &[PathBuf]) -> Option<Comp
     let mut candidates = named.chain(files.iter().cloned()).chain(beside);
     let found = candidates.find_map(|path| {
         let wasm = read(&path).ok()?;
-        (sha256(&wasm) == digest).then(|| Component { place: path.display().to_string(), wasm })
+        (digest::sha256(&wasm) == digest)
+            .then(|| Component { place: path.display().to_string(), wasm })
     });
     found.or_else(|| {
         builtin::names().find_map(|name| {
             let wasm = builtin::plugin(name)?;
             let place = format!("builtin:{name}");
-            (sha256(wasm) == digest).then(|| Component { place, wasm: wasm.to_vec() })
+            (digest::sha256(wasm) == digest).then(|| Component { place, wasm: wasm.to_vec() })
         })
     })
 }
@@ -92,11 +92,7 @@ pub fn rerun(
     let mut identical = 0;
     let mut told: Option<(Outcome, Vec<Difference>)> = None;
     for _ in 0..times.max(1) {
-        let answer = plugin.instantiate().and_then(|mut instance| {
-            capsule
-                .batch
-                .with_batch(|batch| instance.process(batch).map(|(decisions, _)| decisions))
-        });
+        let answer = plugin.instantiate().and_then(|mut instance| capsule.batch.run(&mut instance));
         let outcome = Outcome::from(answer);
         let differences = diff_outcomes(&capsule.outcome, &outcome);
         identical += u32::from(differences.is_empty());
@@ -122,8 +118,4 @@ fn wasm_files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
     paths.filter(|path| path.extension().is_some_and(|end| end == "wasm")).collect()
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

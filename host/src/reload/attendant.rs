@@ -7,17 +7,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::eyes::Eye;
-use super::history::hex;
 use super::outcome::{Line, Outcome, What};
 use super::plugins::{Shared, Teller, unix_s};
 use super::watch::{Expected, Followed, Seen};
 use super::whole;
 use crate::config::{self, PluginSource};
+use crate::digest;
 use crate::limits::RELOAD_FILE;
 use crate::notice::ConditionKind;
 use crate::pipeline::plugin_bytes;
@@ -279,7 +278,7 @@ fn expected(settings: &config::Plugin) -> Expected {
 async fn read(shared: &Shared, settings: &config::Plugin) -> Result<(Bytes, String), String> {
     let (PluginSource::File(path), Some(watch)) = (&settings.source, &shared.watch) else {
         let wasm = plugin_bytes(settings).map_err(|error| error.text)?;
-        let digest = hex(&Sha256::digest(&wasm));
+        let digest = digest::sha256(&wasm);
         return Ok((wasm.into(), digest));
     };
     let mut followed = watch.follow(path, None, expected(settings));

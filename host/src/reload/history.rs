@@ -9,8 +9,8 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
+use crate::digest;
 use crate::limits::{PLUGIN_FILE_BYTES, PLUGIN_HISTORY, PLUGIN_HISTORY_BYTES};
 
 /// A version that served.
@@ -100,7 +100,7 @@ impl History {
             return Err(wrong(format!("it has {size} bytes")));
         }
         let wasm = fs::read(&path).map_err(|error| wrong(error.to_string()))?;
-        if hex(&Sha256::digest(&wasm)) == digest {
+        if digest::sha256(&wasm) == digest {
             return Ok(wasm);
         }
         Err(wrong(format!("{} was changed", path.display())))
@@ -154,10 +154,6 @@ impl History {
         };
         self.folder.join(format!("{}.json", plugin.chars().map(safe).collect::<String>()))
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -117,14 +117,13 @@ impl<'t> Trying<'t> {
     }
 
     fn process(&mut self, batch: &OwnedBatch) -> Result<Decisions, CallError> {
-        let instance = self.instance()?;
-        batch.with_batch(|batch| instance.process(batch)).map(|(decisions, _)| decisions)
+        batch.run(self.instance()?)
     }
 
     fn check_purity(&mut self, batch: &OwnedBatch, decisions: &Decisions) -> Result<(), String> {
         let failed = |error: CallError| format!("on a fresh instance it fails: {error}");
         let mut fresh = self.plugin.instantiate().map_err(failed)?;
-        let (again, _) = batch.with_batch(|batch| fresh.process(batch)).map_err(failed)?;
+        let again = batch.run(&mut fresh).map_err(failed)?;
         match diff(decisions, &again).first() {
             None => Ok(()),
             Some(difference) => Err(format!(

@@ -20,10 +20,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 use self::settle::{Settling, Stamp, Step};
+use crate::digest;
 use crate::limits;
 
 /// A file's content, or why there is none.
@@ -271,7 +271,7 @@ fn read(path: &Path, expected: Expected) -> io::Result<(Vec<u8>, String)> {
     }
     let mut bytes = Vec::new();
     File::open(path)?.take(expected.bytes_max).read_to_end(&mut bytes)?;
-    let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = digest::sha256(&bytes);
     Ok((bytes, digest))
 }
 

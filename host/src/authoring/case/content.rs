@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::CaseError;
+use crate::digest;
 
 /// Bytes, in the form that says most: `body.json = { celsius = 71.5 }`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,13 +72,13 @@ impl Content {
             () => [Self::text, |_| None, |_| None],
         };
         let found = forms.iter().find_map(|form| form(bytes));
-        found.unwrap_or_else(|| Self::Hex(digits(bytes)))
+        found.unwrap_or_else(|| Self::Hex(digest::hex(bytes)))
     }
 
     /// A state's bytes, which are MessagePack as the SDK writes them, or an author's own.
     #[must_use]
     pub fn of_state(bytes: &[u8]) -> Self {
-        Self::packed(bytes).unwrap_or_else(|| Self::Hex(digits(bytes)))
+        Self::packed(bytes).unwrap_or_else(|| Self::Hex(digest::hex(bytes)))
     }
 
     fn value(bytes: &[u8]) -> Option<Self> {
@@ -120,7 +121,7 @@ impl Content {
             Self::Text(_) => Self::text(bytes),
             Self::Hex(_) => None,
         };
-        form.unwrap_or_else(|| Self::Hex(digits(bytes)))
+        form.unwrap_or_else(|| Self::Hex(digest::hex(bytes)))
     }
 }
 
@@ -171,8 +172,4 @@ pub(super) fn hex(text: &str) -> Result<Vec<u8>, CaseError> {
     }
     let byte = |pair: &[u32]| u8::try_from(pair[0] * 16 + pair[1]).unwrap_or_default();
     Ok(digits.chunks_exact(2).map(byte).collect())
-}
-
-pub(in crate::authoring) fn digits(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

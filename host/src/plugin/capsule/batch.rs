@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::message::{Properties, blob};
-use crate::plugin::{Batch, Input, StateSlot};
+use crate::plugin::{Batch, CallError, Decisions, Input, Instance, StateSlot};
 
 /// A [`Batch`] that owns what it holds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -71,6 +71,14 @@ impl OwnedBatch {
             messages: batch.messages.iter().map(OwnedInput::of).collect(),
             states: batch.states.iter().map(OwnedState::of).collect(),
         }
+    }
+
+    /// Hands it to an instance.
+    ///
+    /// # Errors
+    /// As with [`Instance::process`], whose cost is nobody's matter here.
+    pub fn run(&self, instance: &mut Instance) -> Result<Decisions, CallError> {
+        self.with_batch(|batch| instance.process(batch)).map(|(decisions, _)| decisions)
     }
 
     /// Lends it as what a plugin is handed.

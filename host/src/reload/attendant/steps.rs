@@ -5,15 +5,15 @@ use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{Attendant, Candidate, Telling};
 use crate::config;
+use crate::digest;
 use crate::limits::{PROBATION_LOOK, RELOAD_COMPILE, TRIAL_COPIES};
 use crate::pipeline::{load_plugin_bytes, plugin_bytes};
 use crate::plugin::{LoadError, Plugin};
-use crate::reload::history::{Kept, hex};
+use crate::reload::history::Kept;
 use crate::reload::plugins::unix_s;
 use crate::reload::probation::{self, Judged};
 use crate::reload::trial::{Report, Trying};
@@ -31,7 +31,7 @@ impl Attendant {
         let from_file = candidate.by == "reload";
         let loading = tokio::task::spawn_blocking(move || {
             // By way of the file, for who may write it is looked at there.
-            if from_file && hex(&Sha256::digest(plugin_bytes(&settings)?)) != digest {
+            if from_file && digest::sha256(&plugin_bytes(&settings)?) != digest {
                 let text = "its file changed again meanwhile".to_owned();
                 return Err(LoadError { plugin: settings.name.clone(), text });
             }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::*;
 
 fn note(history: &History, plugin: &str, wasm: &str) -> String {
-    let digest = hex(&Sha256::digest(wasm.as_bytes()));
+    let digest = digest::sha256(wasm.as_bytes());
     let kept = Kept {
         digest: digest.clone(),
         version: wasm.to_owned(),
