@@ -28,7 +28,7 @@ mod change;
 pub mod crash;
 pub mod field;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 pub mod flight;
 pub mod guard;
 pub mod headers;

@@ -107,10 +107,9 @@ impl Decisions {
     /// What a plugin that does nothing answers to a batch.
     #[must_use]
     pub fn unchanged(batch: &Batch<'_>) -> Self {
-        let next =
-            || Decision { verdict: Verdict::Next(Replacement::default()), emissions: Vec::new() };
+        let next = || Verdict::Next(Replacement::default());
         Self {
-            messages: batch.messages.iter().map(|_| next()).collect(),
+            messages: batch.messages.iter().map(|_| next().into()).collect(),
             states: batch.states.iter().map(|_| StateChange::Unchanged).collect(),
             timers: Vec::new(),
         }

@@ -63,7 +63,7 @@ pub struct Replacement {
 }
 
 /// A message that a plugin wants published on one of its pipeline's outputs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Emission {
     /// The output's name in the pipeline's config.
     pub output: String,
@@ -126,6 +126,15 @@ pub enum FailureClass {
     Publish,
     /// Hosts died while the message ran, again and again.
     Crash,
+}
+
+// === impl Decision ===
+
+impl From<Verdict> for Decision {
+    /// That verdict, and nothing to publish.
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, emissions: Vec::new() }
+    }
 }
 
 // === impl FailureClass ===

@@ -8,12 +8,14 @@
 
 #![allow(dead_code, reason = "a fixture: not every test uses every part")]
 
+mod ports;
+mod programs;
 mod raw;
 
 use std::env;
 use std::fs;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,6 +30,8 @@ use sluicegate::config::{Amqp, Credentials, Tls};
 use sluicegate::limits::HEARTBEAT;
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard};
 
+use self::ports::{free_ports, greets};
+use self::programs::{find, shell};
 pub(crate) use self::raw::Raw;
 
 /// How long a node may take to start on a busy machine.
@@ -39,8 +43,6 @@ const POLL: Duration = Duration::from_millis(50);
 const ADVANCED: &str = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 5000}]}].\n";
 /// Attempts to find ports that nobody else takes in the meantime.
 const PORT_ATTEMPTS: usize = 3;
-/// Where ports are looked for.
-const PORTS: std::ops::Range<u16> = 12_000..30_000;
 
 /// The life of a running node. Reads one word: `stop` ends it gently; `kill`, or the end of the
 /// input, at once.
@@ -368,66 +370,7 @@ fn said(args: &[&str], output: std::io::Result<Output>) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A script that watches its input, in a process group of its own: an interrupt at the terminal must
-/// not end it before its work is done.
-fn shell(script: &str, folder: &Path) -> Command {
-    use std::os::unix::process::CommandExt as _;
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", script])
-        .env("NODE_DIR", folder)
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command
-}
-
 /// The certificates of the nodes and their clients.
 pub(crate) fn tls_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tls")
-}
-
-/// Ports that were free a moment ago; held together so that they differ. Below those that the kernel
-/// gives to outgoing connections: a node that is away for a moment must find its ports free again,
-/// whoever connected somewhere meanwhile.
-fn free_ports<const N: usize>() -> [u16; N] {
-    let held: [TcpListener; N] = std::array::from_fn(|_| {
-        (0..PORTS.len())
-            .find_map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, fastrand::u16(PORTS))).ok())
-            .unwrap_or_else(|| panic!("no free port in {PORTS:?}"))
-    });
-    held.map(|listener| {
-        listener.local_addr().unwrap_or_else(|e| panic!("the address of a free port: {e}")).port()
-    })
-}
-
-/// Whether something there speaks AMQP: it answers a protocol header with a method frame.
-fn greets(address: SocketAddr) -> bool {
-    use std::io::Read as _;
-    let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) else {
-        return false;
-    };
-    let mut first = [0_u8; 1];
-    stream.set_read_timeout(Some(Duration::from_secs(5))).is_ok()
-        && stream.write_all(b"AMQP\x00\x00\x09\x01").is_ok()
-        && stream.read_exact(&mut first).is_ok()
-        && first[0] == 1
-}
-
-/// A program of RabbitMQ's. Debian's wrappers in `/usr/sbin` change the user, so they come last.
-fn find(program: &str, variable: &str) -> Option<PathBuf> {
-    if let Some(path) = env::var_os(variable) {
-        return Some(path.into());
-    }
-    if let Some(server) = env::var_os("SLUICEGATE_RABBITMQ_SERVER") {
-        let beside = Path::new(&server).with_file_name(program);
-        return beside.is_file().then_some(beside);
-    }
-    let path = env::var_os("PATH").unwrap_or_default();
-    std::iter::once(PathBuf::from("/usr/lib/rabbitmq/bin"))
-        .chain(env::split_paths(&path))
-        .chain(std::iter::once(PathBuf::from("/usr/sbin")))
-        .map(|folder| folder.join(program))
-        .find(|candidate| candidate.is_file())
 }

@@ -143,7 +143,7 @@ fn files_have_a_story_a_telling_name_and_an_end() {
             violations.push(format!("{}:1: no `//!` that says what it is", source.path));
         }
         let lines = source.text.lines().count();
-        if lines > FILE_LINES && !source.is_test() {
+        if lines > FILE_LINES {
             violations.push(format!("{}: {lines} lines, more than {FILE_LINES}", source.path));
         }
     }

@@ -1,4 +1,4 @@
-//! Jobs and deliveries for this room's tests.
+//! Jobs, deliveries and plugin doubles for tests of pipelines.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::sync::{Arc, Mutex};
@@ -7,8 +7,10 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::job::Job;
+use super::stages::{Call, Stage, Version};
 use crate::broker::{Delivery, Receipt, Settlement, Settler};
 use crate::message::Message;
+use crate::plugin::{Batch, CallError, Decisions};
 
 /// A channel that notes how each delivery was settled.
 #[derive(Debug, Default)]
@@ -61,4 +63,33 @@ pub(crate) fn job(key: &str, priority: u8, body: &str) -> Job {
         timer: None,
         receipt: Receipt::new(Arc::new(Settled::default()), 1),
     }
+}
+
+/// A plugin double: state, of one version, that needs no migration, and nobody runs beside it.
+pub(crate) trait Double {
+    /// One `process` call.
+    fn process(&mut self, stage: usize, batch: &Batch<'_>) -> Result<Decisions, CallError>;
+}
+
+impl<T: Double> Call for T {
+    fn version(&self, _: usize) -> Version<'_> {
+        Version { digest: "d", stateful: true, ..Version::default() }
+    }
+
+    fn call(&mut self, stage: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
+        self.process(stage, batch)
+    }
+
+    fn migrate(&mut self, _: usize, _: u32, _: &[u8]) -> Result<Bytes, CallError> {
+        unreachable!("there is one schema")
+    }
+
+    fn shadow(&mut self, _: usize, _: &Batch<'_>) -> Result<Decisions, CallError> {
+        unreachable!("nobody runs beside it")
+    }
+}
+
+/// A stage of that plugin, which sees every message.
+pub(crate) fn stage(plugin: &str) -> Stage {
+    Stage { plugin: plugin.to_owned(), when: None, first_generation: 0, tables: Vec::new() }
 }

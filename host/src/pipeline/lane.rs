@@ -12,6 +12,8 @@
 mod admit;
 mod commit;
 mod crash;
+#[cfg(test)]
+mod fixture;
 mod give_up;
 mod group;
 mod judging;

@@ -1,5 +1,7 @@
 //! A host behind a proxy, its broker, load, and one fault after another; then peace, and a verdict.
 
+mod waiting;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -15,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::counts::{Counts, Recoveries};
-use super::ends::{Books, Doing, ticks};
+use super::ends::{Books, Doing};
 use super::faults::{Doubles, Fault};
 use super::kept;
 use super::plan::{Ends, Plan};
@@ -28,8 +30,6 @@ use crate::service::process::{Host, Site};
 pub(super) const USER: &str = "host";
 /// Within so long of a fault's end everything is well again, on however busy a machine.
 const RECOVERY_MAX: Duration = Duration::from_secs(180);
-/// How often anything is looked at.
-const LOOK: Duration = Duration::from_millis(25);
 /// Between looks that cost the broker something.
 const SLOW_LOOK: Duration = Duration::from_secs(1);
 /// Looks at empty queues after which nothing more will come.
@@ -359,43 +359,5 @@ impl Trial {
         if self.logs.len() > LOGS {
             self.logs.pop_front();
         }
-    }
-
-    // === Time ===
-
-    /// Waits so long.
-    pub(super) fn wait(&self, time: Duration) {
-        self.runtime.block_on(async {
-            tokio::time::sleep_until(tokio::time::Instant::now() + time).await;
-        });
-    }
-
-    /// Waits a random time.
-    pub(super) fn wait_up_to(&mut self, most_ms: u64) {
-        let time = Duration::from_millis(self.random.u64(..most_ms));
-        self.wait(time);
-    }
-
-    /// Waits a random time: that at most, half of it at least.
-    pub(super) fn wait_about(&mut self, most_ms: u64) {
-        let time = Duration::from_millis(self.random.u64(most_ms / 2..most_ms));
-        self.wait(time);
-    }
-
-    /// Looks until it is so, for so long at most.
-    pub(super) fn until(
-        &mut self,
-        most: Duration,
-        mut holds: impl FnMut(&mut Self) -> bool,
-    ) -> bool {
-        let deadline = Instant::now() + most;
-        let mut looks = self.runtime.block_on(async { ticks(LOOK) });
-        while !holds(self) {
-            if Instant::now() > deadline {
-                return false;
-            }
-            self.runtime.block_on(looks.tick());
-        }
-        true
     }
 }

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::fixture::job;
+use super::super::fixture::{Double, job, stage};
 use super::*;
-use crate::message::Properties;
 use crate::plugin::StateChange;
 use crate::verdict::Replacement;
 
@@ -18,20 +17,8 @@ struct Script {
     handed: BTreeSet<(usize, u64)>,
 }
 
-impl Call for Script {
-    fn version(&self, _: usize) -> Version<'_> {
-        Version { digest: "d", stateful: true, ..Version::default() }
-    }
-
-    fn migrate(&mut self, _: usize, _: u32, state: &[u8]) -> Result<Bytes, CallError> {
-        Ok(Bytes::copy_from_slice(state))
-    }
-
-    fn shadow(&mut self, _: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
-        Ok(Decisions::unchanged(batch))
-    }
-
-    fn call(&mut self, stage: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
+impl Double for Script {
+    fn process(&mut self, stage: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
         let texts: Vec<String> =
             batch.messages.iter().map(|m| String::from_utf8(m.body.to_vec()).unwrap()).collect();
         self.calls.push((stage, texts.clone()));
@@ -53,7 +40,7 @@ impl Call for Script {
             let said = |what: &str| text.contains(&format!("{what}@{stage}"));
             if said("reject") {
                 let verdict = Verdict::Reject { code: "no".to_owned(), text: String::new() };
-                return Decision { verdict, emissions: Vec::new() };
+                return verdict.into();
             }
             if let (Some(slot), Some(n)) = (message.slot, text.strip_prefix('+')) {
                 let n: u64 = n.split(' ').next().unwrap().parse().unwrap();
@@ -64,12 +51,8 @@ impl Call for Script {
                 (_, true) => Some("nowhere"),
                 _ => None,
             };
-            let emissions = output.map(|output| Emission {
-                output: output.to_owned(),
-                routing_key: None,
-                properties: Properties::default(),
-                body: None,
-            });
+            let emissions =
+                output.map(|output| Emission { output: output.to_owned(), ..Emission::default() });
             let verdict = Verdict::Next(Replacement::default());
             Decision { verdict, emissions: emissions.into_iter().collect() }
         });
@@ -82,10 +65,6 @@ impl Call for Script {
         });
         Ok(Decisions { messages, states: states.collect(), timers: Vec::new() })
     }
-}
-
-fn stage(when: Option<When>) -> Stage {
-    Stage { plugin: "p".to_owned(), when, first_generation: 0, tables: Vec::new() }
 }
 
 fn run_on(stages: &[Stage], jobs: &[Job]) -> (Run, Script) {
@@ -103,7 +82,7 @@ fn run_on(stages: &[Stage], jobs: &[Job]) -> (Run, Script) {
 }
 
 fn run_two(jobs: &[Job]) -> (Run, Script) {
-    run_on(&[stage(None), stage(None)], jobs)
+    run_on(&[stage("p"), stage("p")], jobs)
 }
 
 /// Each key's count at each stage.
@@ -197,7 +176,8 @@ async fn a_conditional_stage_sees_only_what_matches() {
     tagged.message.routing_key = "meter.1.event".to_owned();
     tagged.message.properties.kind = Some("event".to_owned());
     let jobs = [job("a", 0, "plain"), tagged];
-    let stages = [stage(when(Some("meter.*.event"), None)), stage(when(None, Some("event")))];
+    let stages = [when(Some("meter.*.event"), None), when(None, Some("event"))]
+        .map(|when| Stage { when, ..stage("p") });
     let (run, script) = run_on(&stages, &jobs);
     assert_eq!(codes(&run), ["done", "done"]);
     assert_eq!(script.calls, [(0, vec!["tagged".to_owned()]), (1, vec!["tagged".to_owned()])]);

@@ -50,7 +50,7 @@ fn decisions() -> Decisions {
     Decisions {
         messages: vec![
             Decision { verdict: Verdict::Next(replacement), emissions: vec![emission] },
-            Decision { verdict: retry, emissions: Vec::new() },
+            Decision::from(retry),
         ],
         states: vec![StateChange::Set(Bytes::from_static(b"\x81\xa1n\x05")), StateChange::Cleared],
         timers: vec![TimerChange { input: 0, name: "silent".to_owned(), due_us: Some(1 << 50) }],

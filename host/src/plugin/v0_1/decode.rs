@@ -104,7 +104,7 @@ impl Answer {
                     input.routing_key
                 )));
             }
-            messages.push(Decision { verdict, emissions: Vec::new() });
+            messages.push(Decision::from(verdict));
         }
         Ok(messages)
     }

@@ -10,6 +10,7 @@
 
 mod book;
 mod guest;
+mod host;
 mod oracle;
 mod plan;
 mod wire;

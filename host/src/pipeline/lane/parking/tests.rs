@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::tests::{Bench, bodies};
+use super::super::fixture::{Bench, bodies};
 use super::*;
 use crate::broker::Settlement::{Ack, Release};
 use crate::config::Retry;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::super::tests::Bench;
+use super::super::fixture::Bench;
 use super::*;
 use crate::config::{Retry, RetryOrder};
+use crate::pipeline::fixture::Double;
 use crate::pipeline::publishing::{Done, Fate};
-use crate::pipeline::stages::{Call, Version};
 use crate::plugin::{Batch, CallError, Decisions, StateChange, TimerChange};
 use crate::verdict::{Decision, Emission, FailureClass, Verdict};
 
@@ -17,20 +17,8 @@ const SECOND: u64 = 1_000_000;
 #[derive(Default)]
 struct Told;
 
-impl Call for Told {
-    fn version(&self, _: usize) -> Version<'_> {
-        Version { digest: "d", stateful: true, ..Version::default() }
-    }
-
-    fn migrate(&mut self, _: usize, _: u32, state: &[u8]) -> Result<Bytes, CallError> {
-        Ok(Bytes::copy_from_slice(state))
-    }
-
-    fn shadow(&mut self, _: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
-        Ok(Decisions::unchanged(batch))
-    }
-
-    fn call(&mut self, _: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
+impl Double for Told {
+    fn process(&mut self, _: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
         let mut timers = Vec::new();
         let mut messages = Vec::new();
         for (input, message) in batch.messages.iter().enumerate() {
@@ -39,23 +27,19 @@ impl Call for Told {
                 let due_us = Some(second.parse::<u64>().unwrap() * SECOND);
                 timers.push(TimerChange { input, name: name.to_owned(), due_us });
             }
-            let mut decision = Decision { verdict: Verdict::Done, emissions: Vec::new() };
+            let mut decision = Decision::from(Verdict::Done);
             if let Some(due_us) = message.due_us {
                 let name = message.routing_key;
                 let late = (batch.now_us - due_us) / SECOND;
                 let text = format!("{name} of {} +{late}", message.key.unwrap());
                 decision.emissions.push(Emission {
                     output: "out".to_owned(),
-                    routing_key: None,
-                    properties: Properties::default(),
                     body: Some(text.into()),
+                    ..Emission::default()
                 });
                 if name.starts_with("fail") {
                     let (code, text) = ("told_to".to_owned(), message.attempt.to_string());
-                    decision = Decision {
-                        verdict: Verdict::Retry { code, text, after: None },
-                        emissions: Vec::new(),
-                    };
+                    decision = Verdict::Retry { code, text, after: None }.into();
                 }
             }
             messages.push(decision);

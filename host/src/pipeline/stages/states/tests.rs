@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::super::{Call, Outcome, Run, Setting, Stage, Version, run};
+use super::super::{Call, Outcome, Run, Setting, Version, run};
 use super::*;
-use crate::pipeline::fixture::job;
+use crate::pipeline::fixture::{job, stage};
 use crate::pipeline::job::Job;
 use crate::verdict::{Decision, FailureClass};
 
@@ -98,12 +98,10 @@ impl Bench {
 
     fn run(&mut self, (schema, shadow): (u32, Option<u32>), messages: &[(&str, &str)]) -> Run {
         let mut call = Counter { schema, shadow, migrated: Vec::new() };
-        let stage =
-            Stage { plugin: "p".to_owned(), when: None, first_generation: 0, tables: Vec::new() };
         let jobs: Vec<Job> = messages.iter().map(|(key, body)| job(key, 0, body)).collect();
         let store = &self.store;
         let setting = Setting {
-            stages: &[stage],
+            stages: &[stage("p")],
             view: &|key, stage| store.get(key, stage).cloned(),
             resolve: &|_| Ok(0),
             now_us: 0,

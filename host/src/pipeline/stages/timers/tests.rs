@@ -1,31 +1,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use bytes::Bytes;
-
-use crate::pipeline::fixture::job;
+use crate::pipeline::fixture::{Double, job, stage};
 use crate::pipeline::job::{Fired, Job};
-use crate::pipeline::stages::{Call, Outcome, Run, Setting, Stage, Version, run};
+use crate::pipeline::stages::{Outcome, Run, Setting, run};
 use crate::plugin::{Batch, CallError, Decisions, StateChange, TimerChange};
 use crate::state::{Entry, Timer};
-use crate::verdict::{Decision, Verdict};
+use crate::verdict::Verdict;
 
 /// Does what a body, or the name of a due timer, says: `set NAME DUE`, `cancel NAME`, `fail`.
 struct Told;
 
-impl Call for Told {
-    fn version(&self, _: usize) -> Version<'_> {
-        Version { digest: "d", stateful: true, ..Version::default() }
-    }
-
-    fn migrate(&mut self, _: usize, _: u32, _: &[u8]) -> Result<Bytes, CallError> {
-        unreachable!("no state")
-    }
-
-    fn shadow(&mut self, stage: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
-        self.call(stage, batch)
-    }
-
-    fn call(&mut self, _: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
+impl Double for Told {
+    fn process(&mut self, _: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
         let mut timers = Vec::new();
         let mut messages = Vec::new();
         for (input, message) in batch.messages.iter().enumerate() {
@@ -47,7 +33,7 @@ impl Call for Told {
                 }
                 _ => {}
             }
-            messages.push(Decision { verdict, emissions: Vec::new() });
+            messages.push(verdict.into());
         }
         let states = batch.states.iter().map(|_| StateChange::Unchanged).collect();
         Ok(Decisions { messages, states, timers })
@@ -70,10 +56,8 @@ fn fired(name: &str, stage: usize) -> Job {
 }
 
 fn run_on(before: &[(&str, u64)], jobs: &[Job]) -> Run {
-    let stage =
-        Stage { plugin: "p".to_owned(), when: None, first_generation: 0, tables: Vec::new() };
     let setting = Setting {
-        stages: &[stage.clone(), stage],
+        stages: &[stage("p"), stage("p")],
         view: &|_, stage| (stage == 1).then(|| entry(before)),
         resolve: &|_| Err(String::new()),
         now_us: 0,

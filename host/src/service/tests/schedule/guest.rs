@@ -9,10 +9,9 @@ use bytes::Bytes;
 
 use super::book::Book;
 use crate::limits::SHORT_STRING_BYTES;
-use crate::message::Properties;
+use crate::pipeline::fixture::Double;
 use crate::pipeline::lane::Lane;
 use crate::pipeline::shard::Guests;
-use crate::pipeline::stages::{Call, Version};
 use crate::plugin::{Batch, CallError, Decisions, Input, StateChange};
 use crate::verdict::{Decision, Emission, FailureClass, Replacement, Verdict};
 
@@ -69,20 +68,8 @@ impl Guests for Guest {
     }
 }
 
-impl Call for Guest {
-    fn version(&self, _: usize) -> Version<'_> {
-        Version { digest: "d", stateful: true, ..Version::default() }
-    }
-
-    fn migrate(&mut self, _: usize, _: u32, state: &[u8]) -> Result<Bytes, CallError> {
-        Ok(Bytes::copy_from_slice(state))
-    }
-
-    fn shadow(&mut self, _: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
-        Ok(Decisions::unchanged(batch))
-    }
-
-    fn call(&mut self, stage: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
+impl Double for Guest {
+    fn process(&mut self, stage: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
         let mut keys: Vec<&str> = vec![""; batch.states.len()];
         for message in batch.messages {
             if let (Some(slot), Some(key)) = (message.slot, message.key) {
@@ -130,17 +117,16 @@ impl Guest {
         states: &mut [Option<String>],
     ) -> Decision {
         let here = order.at == stage;
-        let bare = |verdict| Decision { verdict, emissions: Vec::new() };
         if here && message.attempt < order.until {
             match order.word {
                 "retry" => {
                     let (code, text) = ("again".to_owned(), "as told".to_owned());
                     let after = order.id.is_multiple_of(3).then_some(Duration::from_millis(30));
-                    return bare(Verdict::Retry { code, text, after });
+                    return Verdict::Retry { code, text, after }.into();
                 }
                 "reject" => {
                     let (code, text) = ("told".to_owned(), "as told".to_owned());
-                    return bare(Verdict::Reject { code, text });
+                    return Verdict::Reject { code, text }.into();
                 }
                 _ => {}
             }
@@ -161,9 +147,8 @@ impl Guest {
         let output = ["out", "aside"][stage];
         let emission = |output: &str, index: usize| Emission {
             output: output.to_owned(),
-            routing_key: None,
-            properties: Properties::default(),
             body: Some(Bytes::from(format!("{}/{stage}/{index}/{}/{list}", order.id, self.life))),
+            ..Emission::default()
         };
         let mut emissions: Vec<Emission> =
             (0..emissions).map(|index| emission(output, index)).collect();

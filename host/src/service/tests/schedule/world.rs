@@ -1,35 +1,24 @@
 //! A schedule's world: an embedded broker that outlives the hosts on it, the host that runs now, and
 //! what came out of it.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::sleep;
 
 use super::book::{Book, Line};
-use super::guest::Guest;
+use super::host::{Host, config};
 use super::plan::{Action, Alteration, KEYS, Letters, Plan, Settings, Spec, What};
 use super::wire::{Wire, id_of};
 use crate::broker::embedded::Embedded;
 use crate::broker::{Broker, Outgoing};
-use crate::config::{self, Config};
 use crate::limits::JOURNAL_FILE;
 use crate::message::Properties;
-use crate::pipeline::shard::Shard;
-use crate::pipeline::slot::PluginSlot;
-use crate::pipeline::{Committer, Pipelines, Readiness, Setup, Want};
-use crate::plugin::{Engine, EngineOptions, Plugin};
-use crate::reference::Tables;
-use crate::service::supervisor::{Needs, Supervisor};
-use crate::state::{MemoryStore, StateStore};
-use crate::telemetry::Telemetry;
-use crate::topology;
+use crate::pipeline::Want;
+use crate::state::MemoryStore;
 
 /// Simulated time within which everything must end once nothing is wrong any more.
 const LIVENESS: Duration = Duration::from_secs(20 * 60);
@@ -53,113 +42,6 @@ pub(super) struct World {
     pub(super) reports: Vec<Value>,
 }
 
-/// A running host.
-struct Host {
-    pipelines: Pipelines,
-    supervisor: JoinHandle<()>,
-    shards: Vec<AbortHandle>,
-    parts: Parts,
-}
-
-static NO_TABLES: LazyLock<Tables> = LazyLock::new(Tables::default);
-
-/// What pipelines are made of.
-struct Parts {
-    config: Config,
-    brokers: BTreeMap<String, Arc<dyn Broker>>,
-    readiness: BTreeMap<String, Readiness>,
-    plans: BTreeMap<String, topology::Plan>,
-    plugins: BTreeMap<String, Arc<PluginSlot>>,
-    committer: Committer,
-    telemetry: Telemetry,
-}
-
-impl Parts {
-    fn setup(&self) -> Setup<'_> {
-        Setup {
-            config: &self.config,
-            brokers: &self.brokers,
-            readiness: &self.readiness,
-            plans: &self.plans,
-            plugins: &self.plugins,
-            tables: &NO_TABLES,
-            observers: Arc::new([]),
-            commits: self.committer.commits(),
-            telemetry: &self.telemetry,
-        }
-    }
-}
-
-/// The one real plugin there is: stages need one that keeps state, and the double never calls it.
-fn plugin() -> Arc<Plugin> {
-    static PLUGIN: OnceLock<Arc<Plugin>> = OnceLock::new();
-    let load = || {
-        let engine = Engine::new(EngineOptions { cache_dir: None }).unwrap();
-        let text = "broker.main.url = \"embedded:\"\n[[plugin]]\nname = \"first\"\nfile = \"builtin:meter-anomaly\"\n";
-        let (config, _) = config::parse(text, Path::new("plugin.toml")).unwrap();
-        let settings = config.plugins.values().next().unwrap();
-        crate::service::load_plugins(&engine, settings).unwrap()
-    };
-    Arc::clone(PLUGIN.get_or_init(load))
-}
-
-fn text(settings: &Settings) -> String {
-    let Settings { prefetch, batch, attempts, .. } = settings;
-    let kind = if settings.quorum { "kind = \"quorum\"" } else { "max_priority = 9" };
-    let to = |mode| format!(r#"{{ exchange = "dead", queue = "dead", mode = "{mode}" }}"#);
-    let letters = match settings.letters {
-        Letters::Nack => to("nack"),
-        Letters::Annotate => to("annotate"),
-        Letters::Discard => "\"discard\"".to_owned(),
-    };
-    format!(
-        r##"
-broker.main.url = "embedded:"
-exchange = [
-  {{ name = "in", kind = "topic" }},
-  {{ name = "out", kind = "topic" }},
-  {{ name = "aside", kind = "topic" }},
-  {{ name = "void", kind = "fanout" }},
-]
-
-[[queue]]
-name = "work"
-{kind}
-bind = [{{ exchange = "in", key = "#" }}]
-dead_letter = {letters}
-
-[[queue]]
-name = "sink"
-bind = [{{ exchange = "out", key = "#" }}]
-
-[[queue]]
-name = "mirror"
-bind = [{{ exchange = "out", key = "order.*" }}]
-
-[[queue]]
-name = "aside"
-bind = [{{ exchange = "aside", key = "#" }}]
-
-[[plugin]]
-name = "first"
-file = "builtin:meter-anomaly"
-
-[[pipeline]]
-name = "main"
-queue = "work"
-key = {{ header = "key" }}
-stages = ["first", "first"]
-prefetch = {prefetch}
-batch = {{ messages = {batch} }}
-retry = {{ rungs = ["20ms", "40ms"], attempts = {{ retry = {}, trap = {}, deadline = {} }} }}
-outputs.out = {{ exchange = "out" }}
-outputs.aside = {{ exchange = "aside" }}
-outputs.void = {{ exchange = "void" }}
-"##,
-        attempts.retry, attempts.trap, attempts.deadline
-    )
-}
-
 impl World {
     pub(super) fn new(plan: &Plan) -> Self {
         let book = Arc::new(Book::new(&plan.settings));
@@ -180,53 +62,22 @@ impl World {
         }
     }
 
-    fn config(&self) -> Config {
-        let parsed = config::parse(&text(&self.settings), &self.folder.path().join("test.toml"));
-        let (mut config, _) = parsed.unwrap_or_else(|problems| panic!("{problems:#?}"));
-        config.service.state_dir = self.folder.path().to_owned();
-        config.service.shards = self.settings.shards;
-        config
-    }
-
-    /// Wires a host together as [`crate::service::Service`] does, on shards that are tasks.
     async fn start(&mut self) {
         let life = {
             let mut facts = self.book.facts();
             facts.life += 1;
             facts.life
         };
-        let config = self.config();
-        let telemetry = Telemetry::new();
-        let plans = topology::plan(&config);
         let wire = Arc::clone(&self.wire) as Arc<dyn Broker>;
-        let plan = plans["main"].clone();
-        let needs = Needs::of("main", &config, plan);
-        let (supervisor, connection) = Supervisor::new(Arc::clone(&wire), needs, &telemetry);
-        let ready = connection.readiness;
-        let readiness: BTreeMap<String, Readiness> = BTreeMap::from([("main".to_owned(), ready)]);
-        let brokers = BTreeMap::from([("main".to_owned(), wire)]);
-        let plugins = BTreeMap::from([("first".to_owned(), PluginSlot::new(plugin()))]);
-        let store = Arc::clone(&self.store) as Arc<dyn StateStore>;
-        let (committer, keeping) = Committer::on_runtime(store, telemetry.state());
-        let parts = Parts { config, brokers, readiness, plans, plugins, committer, telemetry };
-        let mut shards = vec![keeping];
-        let setup = parts.setup();
-        let pipelines = Pipelines::start_on(&setup, |_, channel| {
-            let guest = Guest::new(Arc::clone(&self.book), life);
-            let (shard, abort) = Shard::on_runtime(guest, channel);
-            shards.push(abort);
-            Ok(shard)
-        });
-        let pipelines = pipelines.await.unwrap();
-        let supervisor = tokio::spawn(supervisor.run());
-        self.host = Some(Host { pipelines, supervisor, shards, parts });
+        let store = Arc::clone(&self.store);
+        let config = config(&self.settings, self.folder.path());
+        self.host = Some(Host::start(config, wire, store, (&self.book, life)).await);
     }
 
     /// Drains the host within that time; what it holds then is given back. Whether all was finished.
     async fn stop(&mut self, grace: Duration) -> bool {
         let Some(host) = self.host.take() else { return true };
-        let finished = host.pipelines.drain(grace).await;
-        host.supervisor.abort();
+        let finished = host.drain(grace).await;
         self.broker.close().await;
         let open: usize = {
             let facts = self.book.facts();
@@ -249,9 +100,7 @@ impl World {
         }
         self.wire.faults().breaks.fetch_add(1, Ordering::Relaxed);
         self.broker.drop_connections();
-        host.pipelines.kill();
-        host.shards.iter().for_each(AbortHandle::abort);
-        host.supervisor.abort();
+        host.kill();
         // Aborted tasks go when they are next looked at.
         for _ in 0..4 {
             tokio::task::yield_now().await;
@@ -348,16 +197,9 @@ impl World {
     /// Alters the pipeline as a config does that is read again.
     async fn alter(&mut self, Alteration { prefetch, batch, grace_ms }: Alteration) {
         (self.settings.prefetch, self.settings.batch) = (prefetch, batch);
-        let config = self.config();
+        let config = config(&self.settings, self.folder.path());
         let host = self.host.as_mut().expect("a host runs");
-        host.parts.config = config;
-        let setup = host.parts.setup();
-        let prepared = host.pipelines.prepare(&setup, &setup.config.pipelines).unwrap();
-        for prepared in prepared {
-            let left = host.pipelines.end("main", Duration::from_millis(grace_ms)).await;
-            assert!(left.is_some(), "it runs");
-            host.pipelines.add(prepared, left).await;
-        }
+        host.alter(config, Duration::from_millis(grace_ms)).await;
     }
 
     fn heal(&mut self) {
@@ -368,8 +210,7 @@ impl World {
     }
 
     fn want(&self, want: Want) {
-        let host = self.host.as_ref().expect("a host runs");
-        assert!(host.pipelines.want("main", want));
+        self.host.as_ref().expect("a host runs").want(want);
     }
 
     /// Publishes as a producer does that can't reach a broker that is away.
@@ -414,8 +255,7 @@ impl World {
             self.collect();
             self.check_held();
             let waiting = self.broker.waiting();
-            let held =
-                self.host.as_ref().map_or(0, |host| host.parts.telemetry.snapshot()[0].in_flight);
+            let held = self.host.as_ref().map_or(0, Host::held);
             if waiting.is_empty() && self.broker.queue_depth("work") == (0, 0) && held == 0 {
                 return;
             }
