@@ -22,6 +22,7 @@ mod record;
 mod redact;
 mod reload;
 mod scalar;
+mod secret;
 mod section;
 mod service;
 mod state;
@@ -40,7 +41,8 @@ pub use objects::{
 pub use problem::{Problem, Severity, Warning, render_all};
 pub use reload::{Probation, Reload, Trial};
 pub use scalar::{duration, size};
-pub use told::{About, Notify, NotifyExchange, Secret, Webhook, WebhookFormat};
+pub use secret::{Credentials, Login, Secret};
+pub use told::{About, Notify, NotifyExchange, Webhook, WebhookFormat};
 pub use work::{
     BatchLimits, Bodies, IdSource, IdWindow, KeySource, OnBroken, Output, Pipeline, Plugin,
     PluginBreaker, PluginLimits, PluginSource, Record, Retry, RetryOrder, Stage, Table, Unroutable,
@@ -48,7 +50,6 @@ pub use work::{
 };
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -118,35 +119,6 @@ pub struct Amqp {
     pub definitions: Option<PathBuf>,
 }
 
-/// Where user and password come from. Never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Credentials {
-    /// RabbitMQ's `guest`.
-    Default,
-    /// Written in the URL.
-    Inline {
-        /// User.
-        user: String,
-        /// Password.
-        password: String,
-    },
-    /// A file of one line `user:password`, read again at each connect.
-    File(PathBuf),
-    /// An environment variable holding `user:password`.
-    Env(String),
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("Default"),
-            Self::Inline { user, .. } => write!(f, "Inline({user}:…)"),
-            Self::File(path) => write!(f, "File({})", path.display()),
-            Self::Env(name) => write!(f, "Env({name})"),
-        }
-    }
-}
-
 /// TLS options beside the system's roots.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tls {
@@ -155,7 +127,7 @@ pub struct Tls {
     /// Client identity, PKCS #12.
     pub identity: Option<PathBuf>,
     /// A file with the identity's password.
-    pub identity_password: Option<PathBuf>,
+    pub identity_password: Option<Secret>,
 }
 
 /// What the host may do to the broker's objects.

@@ -155,8 +155,8 @@ fn user(broker: &Broker) -> String {
     match &broker.kind {
         BrokerKind::Amqp(amqp) => match &amqp.credentials {
             Credentials::Default => "guest".to_owned(),
-            Credentials::Inline { user, .. } => user.clone(),
-            Credentials::File(_) | Credentials::Env(_) => "USER".to_owned(),
+            Credentials::Inline(login) => login.user.clone(),
+            Credentials::Kept(_) => "USER".to_owned(),
         },
         BrokerKind::Embedded => "USER".to_owned(),
     }

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::place;
 use super::section::{Item, Section, quote};
-use super::{Amqp, Broker, BrokerKind, Credentials, Declare, Tls};
+use super::{Amqp, Broker, BrokerKind, Credentials, Declare, Login, Secret, Tls};
 use crate::limits;
 
 const DECLARE: [(&str, Declare); 3] =
@@ -48,7 +48,7 @@ fn read_kind(section: &Section<'_>) -> Option<BrokerKind> {
     let configured = section.item("credentials").and_then(|item| {
         let remedy = "write `credentials = { file = \"…\" }` or `credentials = { env = \"NAME\" }`; \
                       the file, or the variable, holds `user:password`";
-        place::read(&item, remedy, Credentials::File, Credentials::Env)
+        place::read(&item, remedy)
     });
     if addresses.iter().any(|(_, text)| text == EMBEDDED) {
         for key in AMQP_KEYS.into_iter().filter(|key| section.has(key)) {
@@ -62,20 +62,16 @@ fn read_kind(section: &Section<'_>) -> Option<BrokerKind> {
     }
     let mut inline = Vec::new();
     for (path, text) in &addresses {
-        let Some((url, credentials)) = read_url(section, path, text) else { continue };
+        let Some((url, login)) = read_url(section, path, text) else { continue };
         amqp.urls.push(url);
-        inline.extend(credentials.map(|found| (path.as_str(), found)));
+        inline.extend(login.map(|found| (path.as_str(), found)));
     }
     amqp.credentials = choose_credentials(section, configured, inline);
     (!amqp.urls.is_empty()).then_some(BrokerKind::Amqp(amqp))
 }
 
 /// An address without its credentials, and these.
-fn read_url(
-    section: &Section<'_>,
-    path: &str,
-    text: &str,
-) -> Option<(String, Option<(String, String)>)> {
+fn read_url(section: &Section<'_>, path: &str, text: &str) -> Option<(String, Option<Login>)> {
     let remedy = "write `amqp://HOST:PORT/VHOST`; the default virtual host is `%2f`";
     let mut url = match Url::parse(text) {
         Ok(url) if matches!(url.scheme(), "amqp" | "amqps") => url,
@@ -105,18 +101,21 @@ fn read_url(
     let decoded = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
     let password = url.password().map(decoded);
     let user = decoded(url.username());
-    let credentials =
-        (!user.is_empty() || password.is_some()).then(|| (user, password.unwrap_or_default()));
+    if user.is_empty() && password.is_some() {
+        let remedy = "write `amqp://USER:PASSWORD@…`, or better `credentials = { file = \"…\" }`";
+        section.notes.error(path, "this address has a password and no user", remedy);
+    }
+    let login = (!user.is_empty()).then(|| Login { user, password: password.unwrap_or_default() });
     // Neither can fail on an address that has a host.
     let _ = url.set_password(None);
     let _ = url.set_username("");
-    Some((url.to_string(), credentials))
+    Some((url.to_string(), login))
 }
 
 fn choose_credentials(
     section: &Section<'_>,
-    configured: Option<Credentials>,
-    inline: Vec<(&str, (String, String))>,
+    configured: Option<Secret>,
+    inline: Vec<(&str, Login)>,
 ) -> Credentials {
     let stated = section.has("credentials");
     for (path, _) in &inline {
@@ -140,8 +139,8 @@ fn choose_credentials(
         }
     }
     match (configured, inline.into_iter().next()) {
-        (Some(configured), _) => configured,
-        (None, Some((_, (user, password)))) => Credentials::Inline { user, password },
+        (Some(configured), _) => Credentials::Kept(configured),
+        (None, Some((_, login))) => Credentials::Inline(login),
         (None, None) => Credentials::Default,
     }
 }
@@ -150,7 +149,7 @@ fn read_tls(section: Section<'_>) -> Tls {
     let tls = Tls {
         ca: section.file("ca"),
         identity: section.file("identity"),
-        identity_password: section.file("identity_password"),
+        identity_password: section.file("identity_password").map(Secret::File),
     };
     if tls.identity_password.is_some() && tls.identity.is_none() {
         let message = "there is a password for an identity, but no identity";

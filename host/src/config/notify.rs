@@ -8,8 +8,9 @@ use url::Url;
 
 use super::exchange;
 use super::place;
+use super::secret::Secret;
 use super::section::{Item, Section, quote};
-use super::told::{About, Notify, NotifyExchange, Secret, Webhook, WebhookFormat};
+use super::told::{About, Notify, NotifyExchange, Webhook, WebhookFormat};
 use crate::limits;
 use crate::notice::{ConditionKind, Severity};
 use crate::verdict::FailureClass;
@@ -140,7 +141,7 @@ fn read_webhook(section: &Section<'_>) -> Option<Webhook> {
         }
         let remedy = "a header's value is often a secret: write `{ file = \"…\" }` or \
                       `{ env = \"NAME\" }`";
-        if let Some(value) = place::read(&item, remedy, Secret::File, Secret::Env) {
+        if let Some(value) = place::read(&item, remedy) {
             headers.insert(name, value);
         }
     }
@@ -158,7 +159,7 @@ fn read_url(item: &Item<'_>) -> Option<Secret> {
     let remedy = "write \"https://…\", or, where the address is a secret, `{ file = \"…\" }` or \
                   `{ env = \"NAME\" }`";
     let DeValue::String(text) = item.value else {
-        return place::read(item, remedy, Secret::File, Secret::Env);
+        return place::read(item, remedy);
     };
     match Url::parse(text) {
         Ok(url) if !matches!(url.scheme(), "http" | "https") => {

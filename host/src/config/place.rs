@@ -1,18 +1,12 @@
 //! Where a secret is: `{ file = "…" }` or `{ env = "NAME" }`, and never in the config itself.
 
-use std::path::PathBuf;
-
 use toml::de::DeValue;
 
+use super::secret::Secret;
 use super::section::Item;
 
-/// Reads such a table; `file` and `env` make of it what its key means.
-pub(super) fn read<T>(
-    item: &Item<'_>,
-    remedy: &str,
-    file: impl FnOnce(PathBuf) -> T,
-    env: impl FnOnce(String) -> T,
-) -> Option<T> {
+/// Reads such a table.
+pub(super) fn read(item: &Item<'_>, remedy: &str) -> Option<Secret> {
     if !matches!(item.value, DeValue::Table(_)) {
         item.expected("a table", remedy);
         return None;
@@ -30,5 +24,5 @@ pub(super) fn read<T>(
         Some(name)
     });
     section.finish();
-    path.map(file).or_else(|| variable.map(env))
+    path.map(Secret::File).or_else(|| variable.map(Secret::Env))
 }

@@ -135,7 +135,7 @@ fn passwords_in_the_address_are_used_and_never_shown() {
     let text = r#"broker.main.urls = ["amqp://grid:hun%74er2@h/%2f", "amqp://grid:hunter2@i/%2f"]"#;
     let (config, warnings) = parse(text, Path::new("x.toml")).unwrap();
     let BrokerKind::Amqp(amqp) = &config.brokers["main"].kind else { panic!("amqp") };
-    let Credentials::Inline { user, password } = &amqp.credentials else { panic!("inline") };
+    let Credentials::Inline(Login { user, password }) = &amqp.credentials else { panic!("inline") };
     assert_eq!((user.as_str(), password.as_str()), ("grid", "hunter2"));
     assert_eq!(amqp.urls, ["amqp://h/%2f", "amqp://i/%2f"]);
     let shown = format!("{config:?} {warnings:?} {}", render_all(&warnings, text, true));

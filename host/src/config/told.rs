@@ -1,10 +1,10 @@
 //! Who is told of what, as the operator means it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::secret::Secret;
 use crate::notice::{ConditionKind, Severity};
 use crate::verdict::FailureClass;
 
@@ -87,45 +87,4 @@ pub enum WebhookFormat {
     Webhook,
     /// What Prometheus posts to Alertmanager: `POST /api/v2/alerts`.
     Alertmanager,
-}
-
-/// A text that may be a secret, or where to find it. Read when it is needed; never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Secret {
-    /// Written in the config.
-    Inline(String),
-    /// A file that holds it.
-    File(PathBuf),
-    /// An environment variable that holds it.
-    Env(String),
-}
-
-impl Secret {
-    /// The text, without the end of its line.
-    ///
-    /// # Errors
-    /// It can't be read, or isn't a line of text: what is wrong, without the text.
-    pub fn read(&self) -> Result<String, String> {
-        let text = match self {
-            Self::Inline(text) => text.clone(),
-            Self::File(path) => std::fs::read_to_string(path)
-                .map_err(|error| format!("file {}: {error}", path.display()))?,
-            Self::Env(name) => std::env::var(name).map_err(|error| format!("${name}: {error}"))?,
-        };
-        let text = text.trim_end_matches(['\r', '\n']);
-        if text.is_empty() || text.contains(char::is_control) {
-            return Err(format!("{self:?} doesn't hold one line of text"));
-        }
-        Ok(text.to_owned())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Inline(_) => f.write_str("Inline(…)"),
-            Self::File(path) => write!(f, "File({})", path.display()),
-            Self::Env(name) => write!(f, "Env({name})"),
-        }
-    }
 }

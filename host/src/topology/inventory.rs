@@ -15,7 +15,7 @@ use super::apply::missing;
 use super::definitions::{arguments_json, kind_name};
 use super::queue;
 use crate::broker::{BindingDeclaration, BrokerError, Declaration, Destination};
-use crate::config::{Amqp, Credentials};
+use crate::config::{Amqp, Login};
 use crate::limits;
 use crate::message::Table;
 
@@ -102,7 +102,7 @@ fn from_export(path: &Path, vhost: &str) -> Result<Inventory, String> {
 }
 
 fn from_management(base: &str, amqp: &Amqp, vhost: &str) -> Result<Inventory, String> {
-    let (user, password) = user_and_password(&amqp.credentials)?;
+    let Login { user, password } = amqp.credentials.read()?;
     let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")));
     let agent = agent(amqp)?;
     let get = |what: &str| -> Result<Vec<u8>, String> {
@@ -133,23 +133,6 @@ fn agent(amqp: &Amqp) -> Result<ureq::Agent, String> {
         config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
     }
     Ok(config.build().new_agent())
-}
-
-/// Both, from wherever the config says.
-pub(super) fn user_and_password(credentials: &Credentials) -> Result<(String, String), String> {
-    let line = match credentials {
-        Credentials::Default => return Ok(("guest".to_owned(), "guest".to_owned())),
-        Credentials::Inline { user, password } => return Ok((user.clone(), password.clone())),
-        Credentials::File(path) => std::fs::read_to_string(path)
-            .map_err(|error| format!("credentials file {}: {error}", path.display()))?,
-        Credentials::Env(name) => std::env::var(name)
-            .map_err(|error| format!("credentials in the environment, {name}: {error}"))?,
-    };
-    let (user, password) = line
-        .trim_end_matches(['\r', '\n'])
-        .split_once(':')
-        .ok_or("credentials must be one line, `user:password`")?;
-    Ok((user.to_owned(), password.to_owned()))
 }
 
 // === impl Inventory ===

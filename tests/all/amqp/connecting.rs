@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sluicegate::broker::amqp::AmqpBroker;
 use sluicegate::broker::{Broker, BrokerError, Declaration, Version};
-use sluicegate::config::{Credentials, QueueKind, Tls};
+use sluicegate::config::{Credentials, Login, QueueKind, Secret, Tls};
 
 use super::{declare, queue};
 use crate::rabbit::{node, tls_folder, unique};
@@ -32,8 +32,7 @@ async fn the_brokers_version_is_read_or_stated() {
 #[tokio::test]
 async fn a_wrong_password_is_refused_and_never_told() {
     let mut config = node().config();
-    config.credentials =
-        Credentials::Inline { user: "guest".to_owned(), password: "hunter2".to_owned() };
+    config.credentials = Credentials::Inline(Login::new("guest", "hunter2"));
     let broker = AmqpBroker::new("password", config);
     let error = broker.server().await.unwrap_err();
     assert!(matches!(error, BrokerError::Refused(_)), "{error:?}");
@@ -73,7 +72,7 @@ async fn credentials_are_read_again_at_each_connect() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("credentials");
     let mut config = node().config();
-    config.credentials = Credentials::File(file.clone());
+    config.credentials = Credentials::Kept(Secret::File(file.clone()));
     let broker = AmqpBroker::new("rotation", config);
     fs::write(&file, "guest:yesterday\n").unwrap();
     assert!(matches!(broker.server().await, Err(BrokerError::Refused(_))));
@@ -141,7 +140,7 @@ async fn tls_verifies_the_broker_and_shows_who_the_client_is() {
     config.tls = Tls {
         ca: Some(folder.join("ca.pem")),
         identity: Some(folder.join("client.p12")),
-        identity_password: Some(folder.join("client.password")),
+        identity_password: Some(Secret::File(folder.join("client.password"))),
     };
     let broker = AmqpBroker::new("tls", config.clone());
     assert_eq!(broker.server().await.unwrap().product, "RabbitMQ");

@@ -11,7 +11,7 @@ use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
 
 use crate::broker::BrokerError;
-use crate::config::{Amqp, Credentials, Tls};
+use crate::config::{Amqp, Login, Tls};
 use crate::limits::SHORT_STRING_BYTES;
 
 #[cfg(test)]
@@ -84,52 +84,6 @@ impl fmt::Display for Address {
     }
 }
 
-/// A user and password. No `Debug`: it isn't to be printed.
-pub(super) struct Login {
-    user: String,
-    password: String,
-}
-
-impl Login {
-    /// Reads what the config points to.
-    pub(super) fn read(credentials: &Credentials) -> Result<Self, BrokerError> {
-        let refused = |why: String| Err(BrokerError::Refused(why));
-        match credentials {
-            Credentials::Default => {
-                Ok(Self { user: "guest".to_owned(), password: "guest".to_owned() })
-            }
-            Credentials::Inline { user, password } => {
-                Ok(Self { user: user.clone(), password: password.clone() })
-            }
-            Credentials::File(path) => match fs::read_to_string(path) {
-                Ok(text) => Self::split(text.lines().next().unwrap_or_default())
-                    .map_or_else(|| refused(malformed(&path.display().to_string())), Ok),
-                Err(why) => refused(format!(
-                    "can't read the credentials file {}: {why}; it must be readable by the user \
-                     that sluicegate runs as",
-                    path.display()
-                )),
-            },
-            Credentials::Env(name) => match std::env::var(name) {
-                Ok(text) => Self::split(&text)
-                    .map_or_else(|| refused(malformed(&format!("the variable {name}"))), Ok),
-                Err(_) => refused(format!(
-                    "the environment variable {name} isn't set; it must hold user:password"
-                )),
-            },
-        }
-    }
-
-    fn split(line: &str) -> Option<Self> {
-        let (user, password) = line.trim_end_matches(['\r', '\n']).split_once(':')?;
-        (!user.is_empty()).then(|| Self { user: user.to_owned(), password: password.to_owned() })
-    }
-}
-
-fn malformed(place: &str) -> String {
-    format!("{place} doesn't hold user:password on its first line")
-}
-
 /// Reads the certificates that `amqps://` is verified with.
 pub(super) fn read_tls(tls: &Tls) -> Result<OwnedTLSConfig, BrokerError> {
     let failed = |what: &str, path: &Path, why: std::io::Error| {
@@ -150,10 +104,7 @@ pub(super) fn read_tls(tls: &Tls) -> Result<OwnedTLSConfig, BrokerError> {
             let der = fs::read(path).map_err(|why| failed("identity", path, why))?;
             let password = match &tls.identity_password {
                 None => String::new(),
-                Some(path) => fs::read_to_string(path)
-                    .map_err(|why| failed("identity's password", path, why))?
-                    .trim_end_matches(['\r', '\n'])
-                    .to_owned(),
+                Some(secret) => secret.read().map_err(BrokerError::Unreachable)?,
             };
             Some(OwnedIdentity::PKCS12 { der, password })
         }

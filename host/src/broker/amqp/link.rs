@@ -8,10 +8,10 @@ use lapin::{Connection, ConnectionProperties, Event};
 use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::address::{Address, Login, read_tls};
+use super::address::{Address, read_tls};
 use super::errors;
 use crate::broker::BrokerError;
-use crate::config::Amqp;
+use crate::config::{Amqp, Login};
 use crate::limits::{BROKER_ANSWER, CONNECT_TIMEOUT};
 
 /// A connection for one purpose.
@@ -143,7 +143,7 @@ impl Link {
 
     /// Tries every address once, in random order.
     async fn dial(&self) -> Result<Connection, BrokerError> {
-        let login = Login::read(&self.config.credentials)?;
+        let login = self.config.credentials.read().map_err(BrokerError::Refused)?;
         let mut urls: Vec<&String> = self.config.urls.iter().collect();
         fastrand::shuffle(&mut urls);
         let mut failures: Vec<String> = Vec::new();

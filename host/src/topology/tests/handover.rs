@@ -9,12 +9,12 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use super::*;
 use crate::broker::embedded::Embedded;
 use crate::broker::{Broker as _, BrokerError};
-use crate::config::{Amqp, Credentials, Output, Tls, Unroutable};
+use crate::config::{Amqp, Credentials, Login, Output, Tls, Unroutable};
 
 fn amqp(config: &mut Config, change: impl FnOnce(&mut Amqp)) {
     let mut amqp = Amqp {
         urls: vec!["amqp://127.0.0.1:5672/plant%2Fone".to_owned()],
-        credentials: Credentials::Inline { user: "u".to_owned(), password: "p:ä".to_owned() },
+        credentials: Credentials::Inline(Login::new("u", "p:ä")),
         tls: Tls::default(),
         heartbeat: limits::HEARTBEAT,
         version: None,
@@ -206,7 +206,7 @@ async fn managed(password: &str, policy: serde_json::Value) -> Result<Applied, V
         queue["effective_policy_definition"] = policy.clone();
     }
     let address = management(all).await;
-    let credentials = Credentials::Inline { user: "u".to_owned(), password: password.to_owned() };
+    let credentials = Credentials::Inline(Login::new("u", password));
     amqp(&mut config, |amqp| {
         amqp.management = Some(format!("http://{address}/"));
         amqp.credentials = credentials;
