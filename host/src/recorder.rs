@@ -22,7 +22,7 @@ mod tap;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -34,7 +34,8 @@ use crate::config::{Pipeline, Record};
 use crate::limits::CAPSULE_RECORDED_BYTES;
 use crate::pipeline::observe::{Called, Observer};
 use crate::plugin::Decisions;
-use crate::plugin::capsule::{Capsule, FORMAT, Meta, Outcome, OwnedBatch, Why};
+use crate::plugin::capsule::{Capsule, FORMAT, Meta, Outcome, OwnedBatch, Redacted, Why};
+use crate::reference::digests;
 use crate::telemetry::{RecorderMetrics, Telemetry};
 use crate::verdict::Verdict;
 
@@ -42,6 +43,7 @@ use crate::verdict::Verdict;
 pub struct Recorder {
     books: RwLock<BTreeMap<String, Arc<Book>>>,
     shelf: Shelf,
+    folder: PathBuf,
     telemetry: Telemetry,
 }
 
@@ -72,7 +74,8 @@ impl Recorder {
     ) -> std::io::Result<Arc<Self>> {
         let shelf = Shelf::open(state_dir)?;
         let books = RwLock::default();
-        let recorder = Arc::new(Self { books, shelf, telemetry: telemetry.clone() });
+        let (folder, telemetry) = (shelf::folder(state_dir), telemetry.clone());
+        let recorder = Arc::new(Self { books, shelf, folder, telemetry });
         recorder.follow(pipelines);
         Ok(recorder)
     }
@@ -124,6 +127,16 @@ impl Recorder {
         Ok(())
     }
 
+    /// The newest calls of a plugin that were recorded as they were, with a bound; reads files.
+    #[must_use]
+    pub fn recorded(&self, plugin: &str) -> Vec<Capsule> {
+        let books = self.books.read().unwrap_or_else(PoisonError::into_inner);
+        let pipelines: Vec<String> = books.keys().cloned().collect();
+        drop(books);
+        let whole = |it: &Capsule| it.meta.plugin == plugin && it.meta.redacted == Redacted::No;
+        shelf::newest(&self.folder, &pipelines, whole)
+    }
+
     /// Waits until what was recorded so far is on disk.
     pub fn flush(&self) {
         self.shelf.flush();
@@ -145,6 +158,7 @@ impl Recorder {
             recorded_at_us: call.batch.now_us,
             why,
             message,
+            tables: digests(call.tables),
             ..Meta::of(call.plugin)
         };
         let batch = OwnedBatch::of(call.batch);

@@ -106,26 +106,10 @@ impl Tables {
         self.slots.get(name)
     }
 
-    /// Each table's name and file.
-    pub fn files(&self) -> impl Iterator<Item = (&str, &Path)> {
-        self.slots.values().map(|slot| (slot.settings.name.as_str(), &*slot.settings.file))
-    }
-
-    /// Reads a table's file again, and tells the log what became of it.
-    pub fn reload(&self, name: &str) {
-        let Some(slot) = self.slots.get(name) else { return };
-        match slot.reload() {
-            Ok(Reloaded::Same) => {}
-            Ok(Reloaded::Replaced(rows)) => {
-                tracing::info!(
-                    table = name,
-                    rows,
-                    digest = slot.current().digest,
-                    "table reloaded"
-                );
-            }
-            Err(error) => tracing::error!(table = name, %error, "table kept as it was"),
-        }
+    /// All of them, by name.
+    #[must_use]
+    pub fn slots(&self) -> &BTreeMap<String, Arc<TableSlot>> {
+        &self.slots
     }
 }
 
@@ -136,6 +120,24 @@ impl TableSlot {
     #[must_use]
     pub fn current(&self) -> Arc<Table> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where it is read from.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.settings.file
+    }
+
+    /// Reads its file again, and tells the log what became of it.
+    pub fn refresh(&self) {
+        let table = &self.settings.name;
+        match self.reload() {
+            Ok(Reloaded::Same) => {}
+            Ok(Reloaded::Replaced(rows)) => {
+                tracing::info!(table, rows, digest = self.current().digest, "table reloaded");
+            }
+            Err(error) => tracing::error!(table, %error, "table kept as it was"),
+        }
     }
 
     /// Reads its file again.
@@ -241,6 +243,12 @@ pub fn rows_of(tables: &[Arc<Table>], key: &str, to: &mut Vec<u8>) {
         let _ = rmp_serde::encode::write(to, &table.name);
         to.extend_from_slice(row);
     }
+}
+
+/// What those tables are, by name: SHA-256 of the file that each was read from.
+#[must_use]
+pub fn digests(tables: &[Arc<Table>]) -> BTreeMap<String, String> {
+    tables.iter().map(|table| (table.name.clone(), table.digest.clone())).collect()
 }
 
 fn bytes_of(file: &Path) -> Result<Vec<u8>, String> {

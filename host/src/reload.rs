@@ -12,6 +12,7 @@
 //! | `whole` | tells a whole component from one that is still being written |
 //! | `plugins`, `attendant` | takes each plugin from version to version, one step after another |
 //! | `eyes` | looks at the calls of the version that serves: failures, copies for a trial |
+//! | `gate` | has a version wait before its swap until all of a config can be applied |
 //! | `trial` | runs a version on what the serving one is handed, and throws the answers away |
 //! | `probation` | judges a version that serves since a moment ago |
 //! | `history` | keeps the last versions, so that one can be put back |
@@ -20,6 +21,7 @@
 mod attendant;
 pub mod config;
 mod eyes;
+mod gate;
 mod history;
 mod outcome;
 mod plugins;
@@ -28,6 +30,7 @@ mod trial;
 pub mod watch;
 mod whole;
 
+pub use gate::{Alteration, Serving};
 pub use history::{History, Kept};
 pub use outcome::{Line, Outcome, What};
 pub use plugins::{Recorded, RecordedCall, Reloads, Standing, Teller};

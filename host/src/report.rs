@@ -57,6 +57,8 @@ pub struct Report {
     pub plugin: Option<String>,
     /// SHA-256 of that plugin's file.
     pub plugin_digest: Option<String>,
+    /// SHA-256 of the files of the tables that rows came from, by the tables' names.
+    pub tables: BTreeMap<String, String>,
     /// The guest's stack at a trap, innermost first.
     pub backtrace: Vec<String>,
     /// 1 where it was tried once.

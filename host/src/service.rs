@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::parts::{Parts, Tasks};
-pub use self::reload::Reloading;
+pub use self::reload::{Cause, Reloading};
 use self::supervisor::{Needs, Supervisor};
 use crate::admin;
 use crate::broker::{self, Broker};
@@ -125,7 +125,6 @@ impl Service {
         let stateful = plugins.values().any(|slot| slot.current().stateful());
         let store = keeping::open(&config, folder.is_some(), stateful).await?;
         let committer = Committer::start(store, telemetry.state())?;
-        let tables = tables::open(&config, &stopping).await?;
         let plans = crate::topology::plan(&config);
         let mut connections = BTreeMap::new();
         for (name, broker) in brokers {
@@ -137,8 +136,10 @@ impl Service {
         let governance = tasks.governance(&config, &connections, &telemetry);
         let recorder = Recorder::start(&config.service.state_dir, &config.pipelines, &telemetry)?;
         let state_dir = &config.service.state_dir;
-        let reloads = Reloads::new(engine.clone(), telemetry.clone(), state_dir, None);
+        let recorded = plugins::recorded(&recorder);
+        let reloads = Reloads::new(engine.clone(), telemetry.clone(), state_dir, recorded);
         plugins::attend(&reloads, &config, &plugins, &mut tasks);
+        let tables = tables::Followed::default().altered(&config.tables, reloads.watch()).await?;
         let purity = Sampler::start(&config, &telemetry)?;
         let observers = observers(&recorder, &reloads, &purity);
         let parts = Parts {

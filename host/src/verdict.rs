@@ -1,6 +1,7 @@
 //! What plugins decide and what failing means: plain data between `plugin`, which produces it, and
 //! `pipeline`, which acts on it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -102,6 +103,8 @@ pub struct FailedStage {
     pub plugin: String,
     /// SHA-256 of the plugin's file, in hexadecimal.
     pub digest: String,
+    /// Digests of the tables that rows came from, by name.
+    pub tables: BTreeMap<String, String>,
 }
 
 /// The kinds of cause that a failure can have. A closed set: metrics label by it.

@@ -1,6 +1,7 @@
 //! The pipeline's promises on the embedded broker: the real host, real shards, a plugin that does what
 //! its messages say, and every fault that the broker can be told to have.
 
+mod altered;
 mod duplicates;
 mod faults;
 mod parking;

@@ -106,11 +106,13 @@ fn imports_point_down() {
 }
 
 #[test]
-fn lapin_and_wasmtime_and_redb_are_known_in_one_room_each() {
+fn lapin_wasmtime_redb_and_notify_are_known_in_one_room_each() {
     let homes = [
         ("lapin", "host/src/broker/amqp"),
         ("wasmtime", "host/src/plugin"),
         ("redb", "host/src/state/embedded"),
+        ("use notify", "host/src/reload/watch"),
+        ("recommended_watcher", "host/src/reload/watch"),
     ];
     let mut violations = Vec::new();
     for source in rust().iter().filter(|source| source.path.starts_with("host/src/")) {

@@ -43,11 +43,42 @@ pub enum ReloadOutcome {
     /// The config is right and can't be applied now: a broker is away, a plugin can't be loaded. Nothing
     /// was touched.
     Failed,
+    /// The config is in force; the changed file of a plugin isn't fit to serve.
+    KeptOld,
+    /// The config is in force, but for a plugin that served in another way, failed, and was put back.
+    RolledBack,
+}
+
+impl Reloaded {
+    /// It came to this too; what is worse counts.
+    pub fn worse(&mut self, outcome: ReloadOutcome) {
+        let rank =
+            |it: ReloadOutcome| ReloadOutcome::BY_WEIGHT.iter().position(|known| *known == it);
+        if rank(outcome) > rank(self.outcome) {
+            self.outcome = outcome;
+        }
+    }
 }
 
 impl ReloadOutcome {
     /// Every outcome.
-    pub const ALL: [Self; 4] = [Self::Applied, Self::Unchanged, Self::Refused, Self::Failed];
+    pub const ALL: [Self; 6] = Self::BY_WEIGHT;
+
+    /// The better first.
+    const BY_WEIGHT: [Self; 6] = [
+        Self::Unchanged,
+        Self::Applied,
+        Self::KeptOld,
+        Self::RolledBack,
+        Self::Failed,
+        Self::Refused,
+    ];
+
+    /// Whether the config is in force, all of it or nearly.
+    #[must_use]
+    pub const fn is_in_force(self) -> bool {
+        !matches!(self, Self::Failed | Self::Refused)
+    }
 
     /// The label's value.
     #[must_use]
@@ -57,6 +88,8 @@ impl ReloadOutcome {
             Self::Unchanged => "unchanged",
             Self::Refused => "refused",
             Self::Failed => "failed",
+            Self::KeptOld => "kept_old",
+            Self::RolledBack => "rolled_back",
         }
     }
 }

@@ -60,6 +60,8 @@ fn end(reloaded: &Reloaded, json: bool) -> anyhow::Result<ExitCode> {
         ReloadOutcome::Applied | ReloadOutcome::Unchanged => ExitCode::SUCCESS,
         ReloadOutcome::Refused => ExitCode::from(exit::CONFIG),
         ReloadOutcome::Failed => ExitCode::from(exit::FAILURE),
+        ReloadOutcome::KeptOld => ExitCode::from(exit::KEPT_OLD),
+        ReloadOutcome::RolledBack => ExitCode::from(exit::ROLLED_BACK),
     })
 }
 
@@ -77,6 +79,7 @@ fn tell(reloaded: &Reloaded) {
     match reloaded.outcome {
         ReloadOutcome::Applied => println!("reloaded"),
         ReloadOutcome::Unchanged => println!("nothing differs"),
+        ReloadOutcome::KeptOld | ReloadOutcome::RolledBack => eprintln!("reloaded in part"),
         ReloadOutcome::Refused | ReloadOutcome::Failed => {
             eprintln!("not applied: the host runs on as it was");
         }

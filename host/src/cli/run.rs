@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{ConfigFile, exit};
 use crate::admin::{http, socket, systemd::Systemd};
 use crate::config::{self, Service as Settings};
-use crate::service::Service;
+use crate::service::{Cause, Service};
 use crate::telemetry::{Telemetry, logging};
 
 /// Options of `run`.
@@ -94,7 +94,7 @@ async fn serve(service: &Service, systemd: &Systemd, signals: &mut Signals) {
         }
         if reloading.is_none() && std::mem::take(&mut again) {
             systemd.reloading();
-            reloading = Some(service.reload("SIGHUP"));
+            reloading = Some(service.reload(Cause::Signal));
         }
     }
 }

@@ -61,3 +61,10 @@ pub const REPLAY_WAITING: u64 = 4096;
 pub const REPLAY_LOOK: Duration = Duration::from_millis(10);
 /// After so long without one that ended it gives up.
 pub const REPLAY_QUIET: Duration = Duration::from_secs(30);
+
+/// Recorded calls that a trial in a quiet queue is handed at most.
+pub const RECORDED_CALLS: usize = 256;
+/// Capsules that are looked at for them, the newest first.
+pub const RECORDED_LOOKS: usize = 1000;
+/// Bytes of capsules that are read for them.
+pub const RECORDED_BYTES: u64 = 32 * MIB as u64;

@@ -306,6 +306,7 @@ impl Addresses {
             stage: stage.map(|stage| stage.index),
             plugin: stage.map(|stage| stage.plugin.clone()),
             plugin_digest: stage.map(|stage| stage.digest.clone()),
+            tables: stage.map(|stage| stage.tables.clone()).unwrap_or_default(),
             backtrace: failure.backtrace.clone(),
             attempt: job.attempt,
             first_failed_at: if job.first_failed_at == 0 { now_s } else { job.first_failed_at },

@@ -11,6 +11,7 @@ use super::stages::{Call, Stage, Version};
 use crate::broker::{Delivery, Receipt, Settlement, Settler};
 use crate::message::Message;
 use crate::plugin::{Batch, CallError, Decisions};
+use crate::reference::Table;
 
 /// A channel that notes how each delivery was settled.
 #[derive(Debug, Default)]
@@ -76,7 +77,12 @@ impl<T: Double> Call for T {
         Version { digest: "d", stateful: true, ..Version::default() }
     }
 
-    fn call(&mut self, stage: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
+    fn call(
+        &mut self,
+        stage: usize,
+        batch: &Batch<'_>,
+        _: &[Arc<Table>],
+    ) -> Result<Decisions, CallError> {
         self.process(stage, batch)
     }
 

@@ -14,6 +14,7 @@ use super::slot::{PluginSlot, Shadowing};
 use super::stages::{Call, Version};
 use crate::limits::{BATCH_CALL_SHARE, RECYCLE_FACTOR, RECYCLE_INTERVAL, RECYCLE_SHARE};
 use crate::plugin::{Batch, CallCost, CallError, Decisions, Instance, Plugin};
+use crate::reference::Table;
 use crate::telemetry::PipelineMetrics;
 use crate::verdict::FailureClass;
 
@@ -226,7 +227,12 @@ impl Call for Stages<'_> {
         })
     }
 
-    fn call(&mut self, stage: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
+    fn call(
+        &mut self,
+        stage: usize,
+        batch: &Batch<'_>,
+        tables: &[Arc<Table>],
+    ) -> Result<Decisions, CallError> {
         let metrics = self.metrics;
         let slot = self.slot(stage)?;
         let ticket = slot.guard.admit()?;
@@ -246,6 +252,7 @@ impl Call for Stages<'_> {
             stage,
             plugin: &plugin,
             batch,
+            tables,
             result: result.as_ref().map(|(decisions, _)| decisions),
             cost: result.as_ref().map(|(_, cost)| *cost).unwrap_or_default(),
         };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::plugin::{Batch, CallCost, CallError, Decisions, Plugin};
+use crate::reference::Table;
 
 /// One call that was made, to be looked at before it is applied.
 #[derive(Clone, Copy)]
@@ -15,6 +16,8 @@ pub struct Called<'c> {
     pub plugin: &'c Arc<Plugin>,
     /// What it was handed.
     pub batch: &'c Batch<'c>,
+    /// The tables that rows in it are from.
+    pub tables: &'c [Arc<Table>],
     /// What it answered.
     pub result: Result<&'c Decisions, &'c CallError>,
     /// What the call cost; zero where it failed.

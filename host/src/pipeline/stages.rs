@@ -6,6 +6,7 @@
 //! a whole is repeated one message at a time, so that only the culprit fails. What keeps failing is
 //! run one message at a time, each on top of those before it.
 
+mod failing;
 mod progress;
 mod rows;
 mod states;
@@ -24,9 +25,9 @@ use super::job::Job;
 use crate::config::{self, When};
 use crate::limits::BATCH_RERUNS_MAX;
 use crate::plugin::{Batch, CallError, Decisions, Input, StateSlot};
-use crate::reference::TableSlot;
+use crate::reference::{Table, TableSlot};
 use crate::state::{Changes, Entry, first_generation};
-use crate::verdict::{Decision, Emission, FailedStage, Failure, FailureClass, Verdict};
+use crate::verdict::{Decision, Emission, Failure, FailureClass, Verdict};
 
 /// A stage, as far as running it goes.
 #[derive(Clone, Debug)]
@@ -76,11 +77,16 @@ pub trait Call {
     /// What serves the stage.
     fn version(&self, stage: usize) -> Version<'_>;
 
-    /// One `process` call.
+    /// One `process` call; the rows in the batch are from those tables.
     ///
     /// # Errors
     /// When the call failed as a whole.
-    fn call(&mut self, stage: usize, batch: &Batch<'_>) -> Result<Decisions, CallError>;
+    fn call(
+        &mut self,
+        stage: usize,
+        batch: &Batch<'_>,
+        tables: &[Arc<Table>],
+    ) -> Result<Decisions, CallError>;
 
     /// State of that version of the schema, as the version that serves keeps it.
     ///
@@ -153,7 +159,7 @@ pub struct Emitted {
 
 /// Runs the jobs through the stages.
 pub fn run(setting: &Setting<'_>, call: &mut dyn Call, jobs: &[Job]) -> Run {
-    let mut runner = Runner { setting, call, jobs };
+    let mut runner = Runner { setting, call, jobs, tables: Vec::new() };
     let mut outcomes: Vec<Option<Outcome>> =
         jobs.iter().map(|job| job.unfit.clone().map(Outcome::Failed)).collect();
     let mut changes = Changes::default();
@@ -202,6 +208,8 @@ struct Runner<'r> {
     setting: &'r Setting<'r>,
     call: &'r mut dyn Call,
     jobs: &'r [Job],
+    /// The stage's tables, as the last call was handed them.
+    tables: Vec<Arc<Table>>,
 }
 
 impl<'r> Runner<'r> {
@@ -309,10 +317,11 @@ impl<'r> Runner<'r> {
         changes: &Changes,
         delta: &mut Changes,
     ) -> Result<(), Broken> {
+        let tables = &self.setting.stages[stage].tables;
+        self.tables = tables.iter().map(|table| table.current()).collect();
         let (slots, mut handed) = self.slots(stage, running, seen, changes, delta);
         self.fit(stage, &mut handed, delta)?;
-        let rows =
-            Rows::of(&self.setting.stages[stage].tables, seen.iter().map(|&at| running[at].job));
+        let rows = Rows::of(&self.tables, seen.iter().map(|&at| running[at].job));
         let inputs: Vec<Input<'_>> = seen
             .iter()
             .zip(&slots)
@@ -324,7 +333,7 @@ impl<'r> Runner<'r> {
         let states: Vec<StateSlot<'_>> =
             handed.iter().map(|(_, entry)| states::slot(entry)).collect();
         let batch = Batch { now_us: self.setting.now_us, messages: &inputs, states: &states };
-        let decisions = self.call.call(stage, &batch).map_err(Broken::Call)?;
+        let decisions = self.call.call(stage, &batch, &self.tables).map_err(Broken::Call)?;
         self.note_states(stage, &batch, &handed, &decisions, delta);
         for (&at, decision) in seen.iter().zip(decisions.messages) {
             self.apply(stage, &mut running[at], decision);
@@ -375,22 +384,6 @@ impl<'r> Runner<'r> {
                 progress.outcome = Some(failed(FailureClass::Reject, code, text, None));
             }
         }
-    }
-
-    fn call_failure(&self, stage: usize, error: CallError) -> Failure {
-        Failure {
-            class: error.class,
-            code: error.class.as_str().to_owned(),
-            text: error.text,
-            stage: Some(self.failed_stage(stage)),
-            backtrace: error.backtrace,
-            retry_after: None,
-        }
-    }
-
-    fn failed_stage(&self, index: usize) -> FailedStage {
-        let plugin = self.setting.stages[index].plugin.clone();
-        FailedStage { index, plugin, digest: self.call.version(index).digest.to_owned() }
     }
 }
 

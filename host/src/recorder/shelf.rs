@@ -17,7 +17,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::redact::redact;
 use crate::config::{Bodies, Record};
 use crate::limits::{
-    CAPSULE_FOLDER, CAPSULES_WAITING, CAPSULES_WAITING_BYTES, RECORD_INTERVAL, RECORDER_FLUSH,
+    CAPSULE_FOLDER, CAPSULES_WAITING, CAPSULES_WAITING_BYTES, RECORD_INTERVAL, RECORDED_BYTES,
+    RECORDED_CALLS, RECORDED_LOOKS, RECORDER_FLUSH,
 };
 use crate::pipeline::stages::stage_seed;
 use crate::plugin::capsule::{Capsule, OwnedBatch};
@@ -150,6 +151,29 @@ pub fn find(folder: &Path, id: &str) -> io::Result<Option<PathBuf>> {
         }
     }
     Ok(found.map(|(_, path)| path))
+}
+
+/// The newest capsules of those pipelines that are wanted, as far as their files can be read: some calls, not
+/// all of them.
+pub(super) fn newest(
+    folder: &Path,
+    pipelines: &[String],
+    wanted: impl Fn(&Capsule) -> bool,
+) -> Vec<Capsule> {
+    let files = pipelines.iter().filter_map(|it| kept(&pipeline_folder(folder, it)).ok());
+    let mut files: Vec<Kept> = files.flatten().collect();
+    // Names start with the time.
+    files.sort_by(|one, other| other.path.file_name().cmp(&one.path.file_name()));
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    for file in files.into_iter().take(RECORDED_LOOKS) {
+        bytes += file.bytes;
+        if bytes > RECORDED_BYTES || found.len() >= RECORDED_CALLS {
+            break;
+        }
+        let capsule = fs::read(&file.path).ok().and_then(|bytes| Capsule::decode(&bytes).ok());
+        found.extend(capsule.filter(&wanted));
+    }
+    found
 }
 
 // === impl Keeper ===

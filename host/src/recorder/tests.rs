@@ -83,6 +83,7 @@ impl Desk {
             stage: 0,
             plugin: &PLUGIN,
             batch: &Batch { now_us: 1_700_000_000_000_000, messages: &messages, states: &states },
+            tables: &[],
             result,
             cost: CallCost::default(),
         });

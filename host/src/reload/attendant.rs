@@ -1,25 +1,23 @@
 //! Takes one plugin from version to version: file, compile, trial, swap, probation; every step that fails
 //! leaves the version in service that is.
 
+mod candidate;
 mod steps;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
 
+use self::candidate::{Candidate, Origin, read, run_alike};
 use super::eyes::Eye;
+use super::gate::Gate;
 use super::outcome::{Line, Outcome, What};
 use super::plugins::{Shared, Teller, unix_s};
 use super::watch::{Expected, Followed, Seen};
 use super::whole;
 use crate::config::{self, PluginSource};
-use crate::digest;
-use crate::limits::RELOAD_FILE;
 use crate::notice::ConditionKind;
-use crate::pipeline::plugin_bytes;
 use crate::pipeline::slot::PluginSlot;
 
 /// What an attendant is asked for.
@@ -35,33 +33,30 @@ pub(super) struct Ask {
 pub(super) enum Wanted {
     /// What is in the file now.
     File,
+    /// The same, where it is other than what was taken up last.
+    Changed,
     /// A former one, of a digest that begins so, or the last that isn't this one.
     Former(Option<String>),
-    /// The file under other settings.
-    Settings(Box<config::Plugin>),
-}
-
-/// A version that may come to serve.
-struct Candidate {
-    wasm: Bytes,
-    digest: String,
-    settings: config::Plugin,
-    by: &'static str,
+    /// The file under other settings, once the gate lets them.
+    Settings(Box<config::Plugin>, Gate),
 }
 
 /// One plugin's attendant.
 pub(super) struct Attendant {
     shared: Arc<Shared>,
+    asks: mpsc::Receiver<Ask>,
     slot: Arc<PluginSlot>,
     settings: config::Plugin,
     eye: Arc<Eye>,
     followed: Option<Followed>,
-    /// The digest of what was taken up last: its file is no news.
+    /// The digest of what was taken up of its file last: that is no news.
     judged: String,
 }
 
 /// Tells of one reload.
 struct Telling {
+    /// A config is behind it, which tells of what isn't applied by itself.
+    of_config: bool,
     started: Instant,
     tell: Option<Teller>,
     shared: Arc<Shared>,
@@ -73,10 +68,11 @@ impl Attendant {
         shared: Arc<Shared>,
         slot: Arc<PluginSlot>,
         settings: config::Plugin,
+        asks: mpsc::Receiver<Ask>,
     ) -> Self {
         let eye = shared.eyes.on(slot.name());
         let judged = slot.current().digest().to_owned();
-        let mut attendant = Self { shared, slot, settings, eye, followed: None, judged };
+        let mut attendant = Self { shared, asks, slot, settings, eye, followed: None, judged };
         attendant.follow();
         attendant
     }
@@ -93,11 +89,11 @@ impl Attendant {
             Some(watch.follow(path, Some(self.judged.clone()), expected(&self.settings)));
     }
 
-    pub(super) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
+    pub(super) async fn run(mut self) {
         self.note_start().await;
         loop {
             let ask = tokio::select! {
-                ask = asks.recv() => match ask {
+                ask = self.asks.recv() => match ask {
                     Some(ask) => ask,
                     None => return,
                 },
@@ -122,7 +118,7 @@ impl Attendant {
                 "the config's file serves, which isn't what served last"
             );
         }
-        if let Ok((wasm, digest)) = self.read().await
+        if let Ok((wasm, digest)) = read(&self.shared, &self.settings).await
             && digest == plugin.digest()
         {
             self.keep(&plugin, wasm, "start").await;
@@ -136,8 +132,8 @@ impl Attendant {
                 let (wasm, digest) = (bytes.clone(), digest.clone());
                 let settings = self.settings.clone();
                 let mut telling = self.telling(None);
-                telling.step("file", format!("{} bytes", wasm.len()));
-                let candidate = Candidate { wasm, digest, settings, by: "reload" };
+                let origin = Origin::File;
+                let candidate = Candidate { wasm, digest, settings, origin, gate: None };
                 let outcome = self.take_up(candidate, &mut telling).await;
                 self.conclude(&outcome, telling);
             }
@@ -151,54 +147,41 @@ impl Attendant {
 
     async fn asked(&mut self, ask: Ask) {
         let mut telling = self.telling(ask.tell);
+        telling.of_config = matches!(ask.wanted, Wanted::Settings(..));
         let outcome = match self.candidate(ask.wanted).await {
-            Ok(candidate) => {
-                telling.step("file", format!("{} bytes", candidate.wasm.len()));
-                self.take_up(candidate, &mut telling).await
+            Ok(Some(candidate)) => {
+                let outcome = self.take_up(candidate, &mut telling).await;
+                self.conclude(&outcome, telling);
+                outcome
             }
-            Err(text) => Outcome::KeptOld { text },
+            // Nobody is told again how it ended the last time.
+            Ok(None) => Outcome::Unchanged,
+            Err(text) => {
+                let outcome = Outcome::KeptOld { text };
+                self.conclude(&outcome, telling);
+                outcome
+            }
         };
-        self.conclude(&outcome, telling);
         if let Some(answer) = ask.answer {
             // Whoever asked may have gone meanwhile.
             let _gone = answer.send(outcome);
         }
     }
 
-    async fn candidate(&self, wanted: Wanted) -> Result<Candidate, String> {
-        let settings = self.settings.clone();
-        match wanted {
-            Wanted::File => {
-                let (wasm, digest) = self.read().await?;
-                Ok(Candidate { wasm, digest, settings, by: "reload" })
-            }
-            Wanted::Settings(settings) => {
-                let (wasm, digest) = read(&self.shared, &settings).await?;
-                Ok(Candidate { wasm, digest, settings: *settings, by: "reload" })
-            }
-            Wanted::Former(prefix) => {
-                let serving = self.slot.current();
-                let former = self.shared.history.of(self.slot.name());
-                let found = former.into_iter().find(|kept| match &prefix {
-                    Some(prefix) => kept.digest.starts_with(prefix.as_str()),
-                    None => kept.digest != serving.digest(),
-                });
-                let digest = found.ok_or("no such version is kept; see `plugin history`")?.digest;
-                let wasm = self.shared.history.read(&digest)?.into();
-                Ok(Candidate { wasm, digest, settings, by: "rollback" })
-            }
-        }
-    }
-
-    async fn read(&self) -> Result<(Bytes, String), String> {
-        read(&self.shared, &self.settings).await
-    }
-
     /// All steps but the first.
-    async fn take_up(&mut self, candidate: Candidate, telling: &mut Telling) -> Outcome {
+    async fn take_up(&mut self, mut candidate: Candidate, telling: &mut Telling) -> Outcome {
+        telling.step("file", format!("{} bytes", candidate.wasm.len()));
         let old = self.slot.current();
-        self.judged.clone_from(&candidate.digest);
-        if old.digest() == candidate.digest && candidate.settings == self.settings {
+        if candidate.origin == Origin::File && candidate.gate.is_none() {
+            self.judged.clone_from(&candidate.digest);
+        }
+        if old.digest() == candidate.digest && run_alike(&candidate.settings, &self.settings) {
+            if candidate.gate.is_some() {
+                let Some(_serves) = candidate.pass("it runs as before").await else {
+                    return not_wanted();
+                };
+                self.adopt(&candidate);
+            }
             return Outcome::Unchanged;
         }
         let new = match self.load(&candidate, telling).await {
@@ -209,27 +192,16 @@ impl Attendant {
             Ok(tested) => tested,
             Err(text) => return Outcome::KeptOld { text: format!("trial: {text}") },
         };
-        let same = old.description().state_version == new.description().state_version;
-        self.eye.begin(new.digest());
-        let shadow = if same || candidate.settings.reload.probation.is_none() {
-            self.slot.swap(Arc::clone(&new));
-            None
-        } else {
-            Some(self.slot.swap_shadowed(Arc::clone(&new)))
-        };
-        telling.step("swap", format!("version {} serves", new.description().version));
-        let probation = self.probation(&candidate.settings, &old, &new, telling).await;
-        if let Err(text) = probation {
-            self.slot.swap(Arc::clone(&old));
-            self.eye.only(old.digest());
+        let Some(serves) = candidate.pass(&tested).await else { return not_wanted() };
+        if let Err(text) = self.serve(&candidate.settings, (&old, &new), serves, telling).await {
+            if candidate.origin == Origin::File && candidate.settings.source == self.settings.source
+            {
+                self.judged.clone_from(&candidate.digest);
+            }
             return Outcome::RolledBack { text };
         }
-        if let Some(shadow) = shadow {
-            shadow.end();
-        }
-        self.eye.only(new.digest());
-        self.keep(&new, candidate.wasm, candidate.by).await;
-        self.settings = candidate.settings;
+        self.keep(&new, candidate.wasm.clone(), candidate.origin.as_str()).await;
+        self.adopt(&candidate);
         Outcome::Reloaded {
             from: old.digest().to_owned(),
             to: new.digest().to_owned(),
@@ -237,13 +209,30 @@ impl Attendant {
         }
     }
 
+    /// These are the settings from now on.
+    fn adopt(&mut self, candidate: &Candidate) {
+        if candidate.origin == Origin::File {
+            self.judged.clone_from(&candidate.digest);
+        }
+        let followed =
+            |it: &config::Plugin| (it.source.clone(), it.reload.watch, expected(it).bytes_max);
+        if followed(&candidate.settings) != followed(&self.settings) {
+            self.followed = None;
+        }
+        self.settings = candidate.settings.clone();
+    }
+
     fn telling(&self, tell: Option<Teller>) -> Telling {
         let (shared, plugin) = (Arc::clone(&self.shared), self.slot.name().to_owned());
-        Telling { started: Instant::now(), tell, shared, plugin }
+        Telling { of_config: false, started: Instant::now(), tell, shared, plugin }
     }
 
     /// Says how it ended, wherever that is said.
     fn conclude(&mut self, outcome: &Outcome, mut telling: Telling) {
+        if self.asks.is_closed() {
+            // It left the config meanwhile.
+            return;
+        }
         let plugin = self.slot.name();
         let (word, why) = (outcome.as_str(), outcome.text());
         match outcome {
@@ -255,8 +244,10 @@ impl Attendant {
             Outcome::Unchanged => tracing::info!(plugin, "plugin unchanged"),
         }
         self.shared.telemetry.plugin_reload(plugin, word);
-        let held = (!outcome.is_good()).then(|| format!("{}: {why}", word.replace('_', " ")));
-        self.shared.telemetry.condition(ConditionKind::PluginHeldBack, plugin, held.as_deref());
+        if outcome.is_good() || !telling.of_config {
+            let held = (!outcome.is_good()).then(|| format!("{}: {why}", word.replace('_', " ")));
+            self.shared.telemetry.condition(ConditionKind::PluginHeldBack, plugin, held.as_deref());
+        }
         telling.line(What::Done(outcome.clone()));
         let mut standings = self.shared.lock();
         let standing = standings.entry(plugin.to_owned()).or_default();
@@ -270,26 +261,12 @@ impl Attendant {
     }
 }
 
-fn expected(settings: &config::Plugin) -> Expected {
-    Expected { bytes_max: settings.limits.file_bytes, whole }
+fn not_wanted() -> Outcome {
+    Outcome::KeptOld { text: "the config that it is of isn't applied".to_owned() }
 }
 
-/// What a plugin's source holds now, and its digest.
-async fn read(shared: &Shared, settings: &config::Plugin) -> Result<(Bytes, String), String> {
-    let (PluginSource::File(path), Some(watch)) = (&settings.source, &shared.watch) else {
-        let wasm = plugin_bytes(settings).map_err(|error| error.text)?;
-        let digest = digest::sha256(&wasm);
-        return Ok((wasm.into(), digest));
-    };
-    let mut followed = watch.follow(path, None, expected(settings));
-    match timeout(RELOAD_FILE, followed.changed()).await {
-        Ok(Some(seen)) => match &*seen {
-            Seen::Content { bytes, digest } => Ok((bytes.clone(), digest.clone())),
-            Seen::Trouble(why) => Err(format!("its file: {why}")),
-        },
-        Ok(None) => Err("nothing follows files any more".to_owned()),
-        Err(_) => Err(format!("its file didn't come to rest within {RELOAD_FILE:?}")),
-    }
+fn expected(settings: &config::Plugin) -> Expected {
+    Expected { bytes_max: settings.limits.file_bytes, whole }
 }
 
 /// The next change of a file that is followed; never one of none.

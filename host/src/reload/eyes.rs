@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use crate::limits::{TALLY_MESSAGES, TRIAL_BATCH_BYTES};
 use crate::pipeline::observe::{Called, Observer};
 use crate::plugin::capsule::OwnedBatch;
-use crate::plugin::{CallError, Decisions};
+use crate::plugin::{CallError, Decisions, Plugin};
 use crate::verdict::Verdict;
 
 /// All plugins of a host as they are called.
@@ -24,8 +24,9 @@ pub(super) struct Eye {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// By the version's digest; of the one that serves, and of the one before while that may come back.
-    tallies: Vec<(String, Tally)>,
+    /// Of the version that serves, and of the one before while that may come back. Not by digest: another
+    /// version may be the same file under other settings.
+    tallies: Vec<(Weak<Plugin>, Tally)>,
     copies: Option<SyncSender<Copied>>,
 }
 
@@ -55,6 +56,11 @@ impl Eyes {
         let mut plugins = self.plugins.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(plugins.entry(plugin.to_owned()).or_default())
     }
+
+    /// There is no such plugin any more.
+    pub(super) fn forget(&self, plugin: &str) {
+        self.plugins.write().unwrap_or_else(PoisonError::into_inner).remove(plugin);
+    }
 }
 
 impl Observer for Eyes {
@@ -72,9 +78,12 @@ impl Eye {
     fn called(&self, call: &Called<'_>) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let tally = tally(call);
-        match seen.tallies.iter_mut().find(|(digest, _)| digest == call.plugin.digest()) {
+        match seen.tallies.iter_mut().find(|(known, _)| is(known, call.plugin)) {
             Some((_, sum)) => sum.add(tally),
-            None => seen.tallies.push((call.plugin.digest().to_owned(), tally)),
+            None => {
+                seen.tallies.retain(|(known, _)| known.strong_count() > 0);
+                seen.tallies.push((Arc::downgrade(call.plugin), tally));
+            }
         }
         let Some(copies) = seen.copies.clone() else { return };
         drop(seen);
@@ -95,24 +104,28 @@ impl Eye {
     }
 
     /// Begins to count anew for a version.
-    pub(super) fn begin(&self, digest: &str) {
+    pub(super) fn begin(&self, plugin: &Arc<Plugin>) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.tallies.retain(|(known, _)| known != digest);
-        seen.tallies.push((digest.to_owned(), Tally::default()));
+        seen.tallies.retain(|(known, _)| !is(known, plugin));
+        seen.tallies.push((Arc::downgrade(plugin), Tally::default()));
     }
 
     /// Forgets all versions but this one.
-    pub(super) fn only(&self, digest: &str) {
+    pub(super) fn only(&self, plugin: &Arc<Plugin>) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.tallies.retain(|(known, _)| known == digest);
+        seen.tallies.retain(|(known, _)| is(known, plugin));
     }
 
     /// What was counted of a version.
-    pub(super) fn tally(&self, digest: &str) -> Tally {
+    pub(super) fn tally(&self, plugin: &Arc<Plugin>) -> Tally {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = seen.tallies.iter().find(|(known, _)| known == digest);
+        let found = seen.tallies.iter().find(|(known, _)| is(known, plugin));
         found.map(|(_, tally)| *tally).unwrap_or_default()
     }
+}
+
+fn is(known: &Weak<Plugin>, plugin: &Arc<Plugin>) -> bool {
+    std::ptr::eq(known.as_ptr(), Arc::as_ptr(plugin))
 }
 
 fn tally(call: &Called<'_>) -> Tally {

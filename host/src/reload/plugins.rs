@@ -9,15 +9,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 
 use super::attendant::{Ask, Attendant, Wanted};
-use super::eyes::{Copied, Eyes};
+use super::eyes::Eyes;
+use super::gate::Alteration;
 use super::history::{History, Kept};
 use super::outcome::{Line, Outcome};
 use super::watch::Watch;
 use crate::config;
 use crate::limits::{PLUGIN_HISTORY_FOLDER, RELOAD_ASKS};
+use crate::notice::ConditionKind;
 use crate::pipeline::observe::Observer;
 use crate::pipeline::slot::PluginSlot;
 use crate::plugin::Engine;
+use crate::plugin::capsule::OwnedBatch;
 use crate::telemetry::Telemetry;
 
 /// Takes the lines of a reload; it is dropped when there are no more.
@@ -26,8 +29,14 @@ pub type Teller = Box<dyn FnMut(&Line) + Send>;
 /// Calls of a plugin that were recorded, by its name: for a trial where the queue is quiet.
 pub type Recorded = Arc<dyn Fn(&str) -> Vec<RecordedCall> + Send + Sync>;
 
-/// A recorded call that succeeded: what the plugin was handed, and what it answered.
-pub type RecordedCall = (crate::plugin::capsule::OwnedBatch, crate::plugin::Decisions);
+/// A recorded call.
+#[derive(Clone, Debug)]
+pub struct RecordedCall {
+    /// Version of the schema of the states in it.
+    pub schema: Option<u32>,
+    /// What the plugin was handed.
+    pub batch: OwnedBatch,
+}
 
 /// How a plugin stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,7 +63,7 @@ pub(super) struct Shared {
     pub(super) watch: Option<Watch>,
     pub(super) eyes: Arc<Eyes>,
     pub(super) history: History,
-    pub(super) recorded: Option<Recorded>,
+    pub(super) recorded: Recorded,
     pub(super) standings: Mutex<BTreeMap<String, Standing>>,
 }
 
@@ -63,12 +72,7 @@ pub(super) struct Shared {
 impl Reloads {
     /// For the plugins that will be attended.
     #[must_use]
-    pub fn new(
-        engine: Engine,
-        telemetry: Telemetry,
-        state_dir: &Path,
-        recorded: Option<Recorded>,
-    ) -> Self {
+    pub fn new(engine: Engine, telemetry: Telemetry, state_dir: &Path, recorded: Recorded) -> Self {
         let watch = Watch::start();
         let watch = watch
             .inspect_err(|error| tracing::error!(%error, "files that change aren't noticed"))
@@ -108,13 +112,15 @@ impl Reloads {
         let mut desks = self.desks.write().unwrap_or_else(PoisonError::into_inner);
         desks.insert(slot.name().to_owned(), asks);
         drop(desks);
-        Attendant::new(Arc::clone(&self.shared), slot, settings).run(inbox)
+        Attendant::new(Arc::clone(&self.shared), slot, settings, inbox).run()
     }
 
     /// A plugin left the config.
     pub fn dismiss(&self, plugin: &str) {
         self.desks.write().unwrap_or_else(PoisonError::into_inner).remove(plugin);
         self.shared.lock().remove(plugin);
+        self.shared.eyes.forget(plugin);
+        self.shared.telemetry.condition(ConditionKind::PluginHeldBack, plugin, None);
     }
 
     /// Loads a plugin's file anew.
@@ -138,14 +144,33 @@ impl Reloads {
         self.ask(plugin, Ask { wanted: Wanted::Former(digest), tell: Some(tell), answer: None })
     }
 
-    /// Gives a plugin other settings: its file with them goes through all steps. What became of it; none
-    /// where nobody attends to it.
-    pub async fn alter(&self, settings: config::Plugin) -> Option<Outcome> {
-        let (answer, answered) = oneshot::channel();
+    /// Gives a plugin other settings: its file with them goes through all steps, and waits before the swap
+    /// until whoever asks says so.
+    ///
+    /// # Errors
+    /// As with [`Reloads::reload`].
+    pub fn alter(&self, settings: config::Plugin, tell: Teller) -> Result<Alteration, String> {
         let plugin = settings.name.clone();
-        let wanted = Wanted::Settings(Box::new(settings));
-        self.ask(&plugin, Ask { wanted, tell: None, answer: Some(answer) }).ok()?;
-        answered.await.ok()
+        let (alteration, gate, end) = Alteration::of(plugin.clone());
+        let wanted = Wanted::Settings(Box::new(settings), gate);
+        self.ask(&plugin, Ask { wanted, tell: Some(tell), answer: Some(end) })?;
+        Ok(alteration)
+    }
+
+    /// Loads a plugin's file anew where it isn't what was loaded of it last. What becomes of it; none where
+    /// the host stops meanwhile.
+    ///
+    /// # Errors
+    /// As with [`Reloads::reload`].
+    pub fn refresh(
+        &self,
+        plugin: &str,
+        tell: Teller,
+    ) -> Result<impl Future<Output = Option<Outcome>> + Send + use<>, String> {
+        let (answer, answered) = oneshot::channel();
+        let ask = Ask { wanted: Wanted::Changed, tell: Some(tell), answer: Some(answer) };
+        self.ask(plugin, ask)?;
+        Ok(async move { answered.await.ok() })
     }
 
     /// The names of the plugins that are attended.
@@ -181,13 +206,6 @@ impl Reloads {
 impl Shared {
     pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Standing>> {
         self.standings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Recorded calls as a trial takes them.
-    pub(super) fn recorded(&self, plugin: &str) -> Vec<Copied> {
-        let calls = self.recorded.as_ref().map(|recorded| recorded(plugin)).unwrap_or_default();
-        let copied = |(batch, decisions)| Copied { batch, result: Ok(decisions) };
-        calls.into_iter().map(copied).collect()
     }
 }
 

@@ -6,9 +6,11 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use super::eyes::Copied;
+use super::plugins::RecordedCall;
 use crate::config::Trial;
 use crate::limits::TRIAL_PURITY_CALLS;
-use crate::plugin::capsule::{OwnedBatch, diff};
+use crate::plugin::capsule::{Outcome, OwnedBatch, diff};
+use crate::plugin::purity::{self, Purity};
 use crate::plugin::{CallError, Decisions, Instance, Plugin};
 
 /// What a trial saw.
@@ -58,20 +60,34 @@ impl<'t> Trying<'t> {
         }
     }
 
-    /// Tries calls that were recorded before.
+    /// Tries calls that were recorded before. Which version answered them then doesn't matter: the one that
+    /// serves answers them again.
     ///
     /// # Errors
     /// As with [`Trying::run`].
     pub(super) fn run_recorded(
         mut self,
-        calls: impl IntoIterator<Item = Copied>,
+        old: &Arc<Plugin>,
+        calls: impl IntoIterator<Item = RecordedCall>,
     ) -> Result<Report, String> {
         let end = Instant::now() + self.settings.time;
-        for copied in calls {
+        let mut serving = None;
+        for RecordedCall { schema, batch } in calls {
             if Instant::now() >= end || self.report.messages >= self.settings.messages {
                 break;
             }
-            self.try_call(&copied)?;
+            if schema != self.schema {
+                continue;
+            }
+            let instance = match &mut serving {
+                Some(instance) => Ok(instance),
+                none => old.instantiate_unheard().map(|new| none.insert(new)),
+            };
+            let result = instance.and_then(|instance| batch.run(instance));
+            if result.is_err() {
+                serving = None;
+            }
+            self.try_call(&Copied { batch, result })?;
         }
         self.end()
     }
@@ -120,15 +136,17 @@ impl<'t> Trying<'t> {
         batch.run(self.instance()?)
     }
 
-    fn check_purity(&mut self, batch: &OwnedBatch, decisions: &Decisions) -> Result<(), String> {
-        let failed = |error: CallError| format!("on a fresh instance it fails: {error}");
-        let mut fresh = self.plugin.instantiate().map_err(failed)?;
-        let again = batch.run(&mut fresh).map_err(failed)?;
-        match diff(decisions, &again).first() {
-            None => Ok(()),
-            Some(difference) => Err(format!(
-                "it is impure: the same call on a fresh instance came out otherwise: {difference}"
-            )),
+    fn check_purity(&self, batch: &OwnedBatch, decisions: &Decisions) -> Result<(), String> {
+        match purity::check(&self.plugin, batch, &Outcome::Decided(decisions.clone())) {
+            // A deadline or a lack of memory tells nothing of purity; one that a fresh instance always has
+            // ended the trial at its first call, for that was made on a fresh instance.
+            Purity::Same | Purity::Unknown => Ok(()),
+            Purity::Impure(differences) => {
+                let first = differences.first().map(ToString::to_string).unwrap_or_default();
+                Err(format!(
+                    "it is impure: the same call on a fresh instance came out otherwise: {first}"
+                ))
+            }
         }
     }
 

@@ -12,6 +12,7 @@ fn failure(text: &str) -> Failure {
             index: 0,
             plugin: "validate".to_owned(),
             digest: "d".to_owned(),
+            tables: BTreeMap::new(),
         }),
         backtrace: Vec::new(),
         retry_after: None,

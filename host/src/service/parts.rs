@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::governance::{self, Governed};
 use super::supervisor::Connection;
+use super::tables::Followed;
 use crate::alert::Alerts;
 use crate::broker::Broker;
 use crate::config::Config;
 use crate::pipeline::observe::Observers;
 use crate::pipeline::slot::PluginSlot;
 use crate::pipeline::{Commits, Readiness, Setup};
-use crate::reference::Tables;
 use crate::telemetry::Telemetry;
 use crate::topology::{self, Plan};
 
@@ -25,7 +25,7 @@ pub(super) struct Parts {
     pub(super) config: Config,
     pub(super) connections: BTreeMap<String, Connection>,
     pub(super) plugins: BTreeMap<String, Arc<PluginSlot>>,
-    pub(super) tables: Arc<Tables>,
+    pub(super) tables: Followed,
     /// Who looks on while plugins are called; the same for as long as the host runs.
     pub(super) observers: Observers,
     /// Where state is kept; the same likewise.
@@ -91,7 +91,7 @@ impl Materials<'_> {
             readiness: &self.readiness,
             plans: &self.plans,
             plugins: &self.parts.plugins,
-            tables: &self.parts.tables,
+            tables: &self.parts.tables.tables,
             observers: Arc::clone(&self.parts.observers),
             commits: &self.parts.commits,
             telemetry: self.telemetry,

@@ -8,7 +8,8 @@ use super::parts::Tasks;
 use crate::admin::{Following, Lines, PluginStatus};
 use crate::config::Config;
 use crate::pipeline::slot::PluginSlot;
-use crate::reload::{Line, Reloads, Teller};
+use crate::recorder::Recorder;
+use crate::reload::{Line, Recorded, RecordedCall, Reloads, Teller};
 
 /// Attends to every plugin until the host stops.
 pub(super) fn attend(
@@ -22,6 +23,15 @@ pub(super) fn attend(
             tasks.spawn(reloads.attend(Arc::clone(slot), settings.clone()));
         }
     }
+}
+
+/// What trials take where queues are quiet.
+pub(super) fn recorded(recorder: &Arc<Recorder>) -> Recorded {
+    let recorder = Arc::clone(recorder);
+    Arc::new(move |plugin| {
+        let calls = recorder.recorded(plugin).into_iter();
+        calls.map(|it| RecordedCall { schema: it.meta.state_version, batch: it.batch }).collect()
+    })
 }
 
 impl Inner {
@@ -67,7 +77,7 @@ impl Inner {
     }
 
     /// How a plugin's last reload ended, or how far one is.
-    fn reload_status(&self, plugin: &str) -> Option<String> {
+    pub(super) fn reload_status(&self, plugin: &str) -> Option<String> {
         let standing = self.reloads.standing(plugin);
         if let Some(step) = standing.step {
             return Some(format!("{step}…"));

@@ -1,15 +1,18 @@
 //! Follows the config: what differs is applied to the running host, all of it or nothing.
 //!
 //! ```text
-//! read ► check ► plan ► load plugins ► connect, declare ► prepare pipelines   nothing is touched yet
+//! read ► check ► plan ► load and try plugins ► connect, declare ► prepare pipelines   nothing is touched yet
 //!                                                              │
 //!              end pipelines that go or are altered ► swap plugins ► begin pipelines ► close brokers
+//!                                                              │
+//!                                          probation of plugins that were swapped, files of the others
 //! ```
 //!
 //! Everything that can fail comes first. What is altered finishes what it has in hand before its
 //! successor takes over its state; what isn't in the plan never hears of it.
 
 mod apply;
+mod plugins;
 mod triggers;
 
 use std::path::Path;
@@ -25,6 +28,17 @@ use crate::telemetry::logging::printable;
 
 /// A reload under way. It goes on where nobody waits for it.
 pub type Reloading = Pin<Box<dyn Future<Output = Reloaded> + Send>>;
+
+/// What set a reload off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Somebody asked for it, over the control socket.
+    Asked,
+    /// A signal.
+    Signal,
+    /// The config file changed.
+    Changed,
+}
 
 /// Why a config wasn't applied.
 enum Refusal {
@@ -50,9 +64,10 @@ impl super::Service {
         Ok(())
     }
 
-    /// Reads the config again and applies what differs. `cause` is for the log.
+    /// Reads the config again and applies what differs; where somebody asked for it, plugins' files that
+    /// changed are taken up too.
     #[must_use]
-    pub fn reload(&self, cause: &'static str) -> Reloading {
+    pub fn reload(&self, cause: Cause) -> Reloading {
         self.inner.reload(cause, Steps::default())
     }
 
@@ -84,18 +99,18 @@ impl Inner {
     /// Begins a reload that tells its steps as lines.
     pub(super) fn follow_reload(&self, plugin: Option<String>) -> Result<Following, String> {
         if let Some(plugin) = plugin {
-            return Err(format!("plugin '{plugin}' can't be reloaded by itself yet"));
+            return self.reload_plugin(&plugin);
         }
         let Some(inner) = self.own.upgrade() else { return Err("the host stops".to_owned()) };
         let (lines, following) = Following::new("the config".to_owned());
         let steps = Steps(Some(lines));
-        let reloading = inner.reload("asked over the control socket", steps.clone());
+        let reloading = inner.reload(Cause::Asked, steps.clone());
         self.runtime.spawn(async move { steps.tell(&ReloadLine::Ended(reloading.await)) });
         Ok(following)
     }
 
-    /// Reads the config again and applies what differs.
-    fn reload(self: &Arc<Self>, cause: &'static str, steps: Steps) -> Reloading {
+    /// As [`Service::reload`](super::Service::reload), with steps.
+    fn reload(self: &Arc<Self>, cause: Cause, steps: Steps) -> Reloading {
         let inner = Arc::clone(self);
         apart(self, async move {
             let _turn = inner.reloading.lock().await;
@@ -103,7 +118,11 @@ impl Inner {
                 Ok(config) => inner.apply(config, &steps).await,
                 Err(refusal) => Err(refusal),
             };
-            inner.note(cause, applied)
+            let mut reloaded = inner.note(cause.as_str(), applied);
+            if cause != Cause::Changed && reloaded.outcome.is_in_force() {
+                inner.refresh_plugins(&mut reloaded, &steps).await;
+            }
+            reloaded
         })
     }
 
@@ -144,7 +163,11 @@ impl Inner {
                 tracing::info!(cause, "config read again: nothing differs");
                 None
             }
-            ReloadOutcome::Refused | ReloadOutcome::Failed => {
+            ReloadOutcome::RolledBack => {
+                tracing::warn!(cause, done = reloaded.done.join("; "), "config reloaded in part");
+                reloaded.problems.first().cloned()
+            }
+            ReloadOutcome::Refused | ReloadOutcome::Failed | ReloadOutcome::KeptOld => {
                 for problem in &reloaded.problems {
                     tracing::error!(cause, "config not applied: {}", printable(problem));
                 }
@@ -164,7 +187,12 @@ impl Inner {
             biased;
             () = self.closing.cancelled() => Err(Refusal::Now(vec!["the host is stopping".to_owned()])),
             prepared = apply::prepare(self, config, steps) => match prepared? {
-                Some((ready, supervisors)) => Ok(ready.apply(supervisors, self, steps).await),
+                Some((ready, supervisors)) => {
+                    let before = self.parts();
+                    let (mut reloaded, serving) = ready.apply(supervisors, self, steps).await;
+                    self.probation(serving, &before.config, &mut reloaded).await;
+                    Ok(reloaded)
+                }
                 None => Ok(Reloaded::default()),
             },
         }
@@ -180,6 +208,28 @@ impl Inner {
 fn render(problems: Vec<config::Problem>, text: &str) -> Vec<String> {
     let stops = |problem: &config::Problem| problem.severity == Severity::Error;
     problems.into_iter().filter(stops).map(|problem| problem.render(text, false)).collect()
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// It can't be applied now, for each of these lines.
+    fn now(error: &anyhow::Error) -> Self {
+        Self::Now(error.to_string().lines().map(str::to_owned).collect())
+    }
+}
+
+// === impl Cause ===
+
+impl Cause {
+    /// For the log.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked over the control socket",
+            Self::Signal => "SIGHUP",
+            Self::Changed => "its file changed",
+        }
+    }
 }
 
 // === impl Steps ===

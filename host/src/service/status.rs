@@ -110,7 +110,13 @@ impl admin::Host for Inner {
         }
         let notes = self.telemetry.conditions().into_iter();
         let notes = notes.filter(|it| it.kind == ConditionKind::ConfigStale).map(|it| it.text);
-        admin::Readiness { notes: notes.collect(), ..admin::Readiness::unless(reasons) }
+        let reloads = parts.plugins.keys().filter_map(|plugin| {
+            Some(format!("plugin '{plugin}': {}", self.reload_status(plugin)?))
+        });
+        admin::Readiness {
+            notes: notes.chain(reloads).collect(),
+            ..admin::Readiness::unless(reasons)
+        }
     }
 
     fn status(&self) -> admin::Status {

@@ -16,7 +16,12 @@ fn failure(code: &str) -> Failure {
         class: FailureClass::Reject,
         code: code.to_owned(),
         text: "no".to_owned(),
-        stage: Some(FailedStage { index: 0, plugin: "judge".to_owned(), digest: String::new() }),
+        stage: Some(FailedStage {
+            index: 0,
+            plugin: "judge".to_owned(),
+            digest: String::new(),
+            tables: BTreeMap::new(),
+        }),
         backtrace: Vec::new(),
         retry_after: None,
     }

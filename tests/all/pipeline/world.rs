@@ -13,6 +13,7 @@ use sluicegate::broker::embedded::Embedded;
 use sluicegate::broker::{Broker, Outgoing, Published};
 use sluicegate::config;
 use sluicegate::message::{Message, Properties, Table};
+use sluicegate::plugin::capsule::Capsule;
 use sluicegate::service::{Service, Stopped};
 use sluicegate::telemetry::{PipelineSnapshot, Telemetry};
 use sluicegate_tests::guests;
@@ -213,6 +214,30 @@ impl World {
     /// Tells the host something.
     pub(super) fn control(&self, command: sluicegate::admin::Command) {
         self.service().host().control(command).expect("the host obeys");
+    }
+
+    /// Has the host take up a plugin's file, if there is such a plugin.
+    pub(super) fn attends(&self, plugin: &str) -> Result<(), String> {
+        let watch = sluicegate::admin::Watch::ReloadPlugin(plugin.to_owned());
+        self.service().host().follow(watch).map(drop)
+    }
+
+    /// Writes a file beside the config.
+    pub(super) fn write(&self, name: &str, content: &[u8]) {
+        std::fs::write(self.folder.path().join(name), content).expect("it is written");
+    }
+
+    /// Everything that is known of the host's being ready, and how it does.
+    pub(super) fn status(&self) -> sluicegate::admin::Status {
+        self.service().status()
+    }
+
+    /// The calls of `main` that were recorded.
+    pub(super) fn capsules(&self) -> Vec<Capsule> {
+        let folder = self.folder.path().join(sluicegate::limits::CAPSULE_FOLDER).join("main");
+        let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+        let files = entries.filter_map(|entry| std::fs::read(entry.ok()?.path()).ok());
+        files.filter_map(|bytes| Capsule::decode(&bytes).ok()).collect()
     }
 
     /// How `main` is doing.

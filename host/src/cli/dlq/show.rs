@@ -214,6 +214,9 @@ fn failure(page: &mut Page, report: &Report) {
     let replayed = (report.replay_count > 0).then(|| format!("{} times", report.replay_count));
     // Of what failed in a plugin's call; whether it was recorded only its host knows.
     let again = report.stage.map(|_| format!("sluicegate replay {}", report.id));
+    let tables: Vec<String> =
+        report.tables.iter().map(|(name, digest)| format!("{name} {digest}")).collect();
+    let tables = (!tables.is_empty()).then(|| tables.join(", "));
     let fields = [
         ("id", Some(report.id.as_str())),
         ("fingerprint", Some(&report.fingerprint)),
@@ -221,6 +224,7 @@ fn failure(page: &mut Page, report: &Report) {
         ("stage", stage.as_deref()),
         ("plugin", report.plugin.as_deref()),
         ("digest", report.plugin_digest.as_deref()),
+        ("tables", tables.as_deref()),
         ("run again", again.as_deref()),
         ("tried", Some(&tries)),
         ("failed", Some(&moment(report.failed_at))),

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::pipeline::job::Job;
-use crate::reference::{Table, TableSlot, rows_of};
+use crate::reference::{Table, rows_of};
 
 /// The rows of the keys that a call is about. Nothing, where the stage has no tables.
 #[derive(Default)]
@@ -15,18 +15,17 @@ pub(super) struct Rows<'j> {
 }
 
 impl<'j> Rows<'j> {
-    /// Looks the keys of those jobs up, all in the tables as they are now.
-    pub(super) fn of(slots: &[Arc<TableSlot>], jobs: impl Iterator<Item = &'j Job>) -> Self {
+    /// Looks the keys of those jobs up.
+    pub(super) fn of(tables: &[Arc<Table>], jobs: impl Iterator<Item = &'j Job>) -> Self {
         let mut rows = Self::default();
-        if slots.is_empty() {
+        if tables.is_empty() {
             return rows;
         }
-        let tables: Vec<Arc<Table>> = slots.iter().map(|slot| slot.current()).collect();
         for key in jobs.filter_map(|job| job.key.as_deref()) {
             let packed = &mut rows.packed;
             rows.of.entry(key).or_insert_with(|| {
                 let start = packed.len();
-                rows_of(&tables, key, packed);
+                rows_of(tables, key, packed);
                 start..packed.len()
             });
         }

@@ -7,12 +7,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::{Attendant, Candidate, Telling};
+use super::{Attendant, Candidate, Origin, Telling};
 use crate::config;
 use crate::digest;
 use crate::limits::{PROBATION_LOOK, RELOAD_COMPILE, TRIAL_COPIES};
 use crate::pipeline::{load_plugin_bytes, plugin_bytes};
 use crate::plugin::{LoadError, Plugin};
+use crate::reload::gate::Passed;
 use crate::reload::history::Kept;
 use crate::reload::plugins::unix_s;
 use crate::reload::probation::{self, Judged};
@@ -28,7 +29,7 @@ impl Attendant {
         telling.at("compile");
         let (engine, settings) = (self.shared.engine.clone(), candidate.settings.clone());
         let (wasm, digest) = (candidate.wasm.clone(), candidate.digest.clone());
-        let from_file = candidate.by == "reload";
+        let from_file = candidate.origin == Origin::File;
         let loading = tokio::task::spawn_blocking(move || {
             // By way of the file, for who may write it is looked at there.
             if from_file && digest::sha256(&plugin_bytes(&settings)?) != digest {
@@ -77,8 +78,8 @@ impl Attendant {
             if report.calls > 0 {
                 return Ok((report, "live"));
             }
-            let recorded = shared.recorded(old.name());
-            let report = Trying::new(&trial, &old, new).run_recorded(recorded)?;
+            let recorded = (shared.recorded)(old.name());
+            let report = Trying::new(&trial, &old, new).run_recorded(&old, recorded)?;
             Ok::<(Report, &str), String>((report, "recorded"))
         });
         let tried = trying.await;
@@ -94,23 +95,54 @@ impl Attendant {
         Ok(text)
     }
 
-    /// Watches it serve for a while.
-    pub(super) async fn probation(
+    /// Has it serve, and watches it; why the old version was put back. Who waits for it to serve hears of it
+    /// when `serves` is dropped.
+    pub(super) async fn serve(
         &self,
         settings: &config::Plugin,
-        old: &Plugin,
-        new: &Plugin,
+        (old, new): (&Arc<Plugin>, &Arc<Plugin>),
+        serves: Passed,
+        telling: &mut Telling,
+    ) -> Result<(), String> {
+        let same = old.description().state_version == new.description().state_version;
+        self.eye.begin(new);
+        let shadow = if same || settings.reload.probation.is_none() {
+            self.slot.swap(Arc::clone(new));
+            None
+        } else {
+            Some(self.slot.swap_shadowed(Arc::clone(new)))
+        };
+        drop(serves);
+        telling.step("swap", format!("version {} serves", new.description().version));
+        if let Err(text) = self.probation(settings, old, new, telling).await {
+            self.slot.swap(Arc::clone(old));
+            self.eye.only(old);
+            return Err(text);
+        }
+        if let Some(shadow) = shadow {
+            shadow.end();
+        }
+        self.eye.only(new);
+        Ok(())
+    }
+
+    /// Watches it serve for a while.
+    async fn probation(
+        &self,
+        settings: &config::Plugin,
+        old: &Arc<Plugin>,
+        new: &Arc<Plugin>,
         telling: &mut Telling,
     ) -> Result<(), String> {
         let Some(probation) = &settings.reload.probation else { return Ok(()) };
         telling.at("probation");
         let begun = Instant::now();
-        let before = self.eye.tally(old.digest());
+        let before = self.eye.tally(old);
         let mut looks = interval(PROBATION_LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            let now = self.eye.tally(new.digest());
+            let now = self.eye.tally(new);
             match probation::judge(before, now, probation, begun.elapsed()) {
                 Judged::Wait => {}
                 Judged::PutBack(why) => return Err(why),

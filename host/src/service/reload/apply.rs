@@ -6,19 +6,19 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::task::JoinSet;
 
-use super::{Refusal, Steps};
+use super::{Refusal, Steps, plugins};
 use crate::admin::{ReloadOutcome, Reloaded};
 use crate::broker;
 use crate::config::Config;
 use crate::pipeline::slot::PluginSlot;
-use crate::pipeline::{Left, Prepared, load_some_plugins};
-use crate::plugin::Plugin;
+use crate::pipeline::{Left, Prepared};
 use crate::reload::config::{Change, Plan};
+use crate::reload::{Alteration, Serving};
 use crate::service::Inner;
 use crate::service::governance::Governed;
 use crate::service::parts::{Parts, Tasks, note_end};
+use crate::service::plugins::attend;
 use crate::service::supervisor::{Connection, Needs, Supervisor};
-use crate::service::tables;
 use crate::topology;
 
 /// A config of which nothing can fail any more.
@@ -27,8 +27,10 @@ pub(super) struct Ready {
     parts: Parts,
     /// What is asked of brokers that stay.
     needs: Vec<(Connection, Arc<Needs>)>,
-    /// Versions that are to serve.
-    plugins: BTreeMap<String, Arc<Plugin>>,
+    /// Plugins that are new.
+    plugins: BTreeMap<String, Arc<PluginSlot>>,
+    /// Plugins under other settings, tried.
+    alterations: Vec<Alteration>,
     /// Brokers that are left when all is done.
     gone: Vec<Connection>,
 }
@@ -46,26 +48,19 @@ pub(super) async fn prepare(
         return Ok(None);
     }
     plan.keep_what_stays(&now.config, &mut config);
-    let plugins = load(inner, &plan, &config, steps).await?;
-    let tables = if config.tables == now.config.tables {
-        Arc::clone(&now.tables)
-    } else {
-        let opened = tables::altered(&now.tables, &config, &inner.stopping).await;
-        opened
-            .map_err(|error| Refusal::Now(error.to_string().lines().map(str::to_owned).collect()))?
-    };
-    let mut parts = Parts { config, tables, ..(*now).clone() };
-    for (name, change) in &plan.plugins {
-        match (change, plugins.get(name)) {
-            (Change::Removed, _) => drop(parts.plugins.remove(name)),
-            (Change::Added, Some(plugin)) => {
-                parts.plugins.insert(name.clone(), PluginSlot::new(Arc::clone(plugin)));
-            }
-            // Its slot stays; the version in it is swapped.
-            (Change::Altered(_) | Change::Added, _) => {}
-        }
+    let plugins = plugins::load(inner, &plan, &config, steps).await?;
+    let alterations = plugins::alter(inner, &plan, &config, steps).await?;
+    let mut tables = now.tables.clone();
+    if config.tables != now.config.tables {
+        let altered = tables.altered(&config.tables, inner.reloads.watch()).await;
+        tables = altered.map_err(|error| Refusal::now(&error))?;
     }
-    let mut ready = Ready { gone: Vec::new(), needs: Vec::new(), plan, parts, plugins };
+    let mut parts = Parts { config, tables, ..(*now).clone() };
+    // Of one that is altered the slot stays; the version in it is swapped.
+    parts.plugins.retain(|name, _| plan.plugins.get(name) != Some(&Change::Removed));
+    parts.plugins.extend(plugins.clone());
+    let mut ready =
+        Ready { gone: Vec::new(), needs: Vec::new(), plan, parts, plugins, alterations };
     let mut supervisors = Vec::new();
     if let Err(refusal) = ready.connect(inner, &now, &mut supervisors, steps).await {
         ready.disconnect(&now).await;
@@ -76,24 +71,6 @@ pub(super) async fn prepare(
         return Err(Refusal::Now(vec![error.to_string()]));
     }
     Ok(Some((ready, supervisors)))
-}
-
-async fn load(
-    inner: &Inner,
-    plan: &Plan,
-    config: &Config,
-    steps: &Steps,
-) -> Result<BTreeMap<String, Arc<Plugin>>, Refusal> {
-    let comes = |name: &String| !matches!(plan.plugins.get(name), None | Some(Change::Removed));
-    let settings: Vec<_> = config.plugins.values().filter(|it| comes(&it.name)).cloned().collect();
-    if settings.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let names: Vec<&str> = settings.iter().map(|it| it.name.as_str()).collect();
-    steps.say(format!("loading {}", names.join(", ")));
-    load_some_plugins(inner.engine.clone(), settings)
-        .await
-        .map_err(|error| Refusal::Now(error.to_string().lines().map(str::to_owned).collect()))
 }
 
 // === impl Ready ===
@@ -164,7 +141,7 @@ impl Ready {
         supervisors: Vec<Supervisor>,
         inner: &Arc<Inner>,
         steps: &Steps,
-    ) -> Reloaded {
+    ) -> (Reloaded, Vec<Serving>) {
         let now = inner.parts();
         for (connection, needs) in self.needs.drain(..) {
             connection.ask(needs);
@@ -175,14 +152,7 @@ impl Ready {
         }
         let mut warnings = self.plan.warnings();
         let mut left = self.end(inner, steps, &mut warnings).await;
-        for (name, plugin) in &self.plugins {
-            if let (Some(Change::Altered(_)), Some(slot)) =
-                (self.plan.plugins.get(name), self.parts.plugins.get(name))
-            {
-                slot.swap(Arc::clone(plugin));
-                steps.say(format!("plugin '{name}' swapped"));
-            }
-        }
+        let serving = self.plugins(inner, &mut tasks).await;
         match self.pipelines(inner) {
             Ok(prepared) => {
                 for prepared in prepared {
@@ -217,7 +187,18 @@ impl Ready {
             connection.over.cancel();
             connection.broker.close().await;
         }
-        Reloaded { outcome: ReloadOutcome::Applied, done, warnings, problems: Vec::new() }
+        let outcome = ReloadOutcome::Applied;
+        (Reloaded { outcome, done, warnings, ..Reloaded::default() }, serving)
+    }
+
+    /// Plugins that are new are attended, those that are gone no more; those that are altered serve, in
+    /// probation.
+    async fn plugins(&mut self, inner: &Inner, tasks: &mut Tasks) -> Vec<Serving> {
+        for (name, _) in self.plan.plugins.iter().filter(|(_, it)| **it == Change::Removed) {
+            inner.reloads.dismiss(name);
+        }
+        attend(&inner.reloads, &self.parts.config, &self.plugins, tasks);
+        join_all(self.alterations.drain(..).map(Alteration::swap)).await
     }
 
     /// Ends what goes or is altered, all at once.

@@ -4,27 +4,27 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Steps;
+use super::{Cause, Steps};
 use crate::limits;
-use crate::reload::watch::{Expected, Watch};
+use crate::reload::watch::Expected;
 use crate::service::Inner;
 
 /// Follows the file, for as long as the host runs; what it tells counts where `service.watch` says so
 /// then.
 pub(super) fn watch(inner: &Arc<Inner>, file: &Path) -> io::Result<()> {
-    let watch = Watch::start()?;
+    let Some(watch) = inner.reloads.watch() else {
+        return Err(io::Error::other("the system has no thread to follow it with"));
+    };
     let expected = Expected { bytes_max: limits::CONFIG_FILE_BYTES, whole: |_| Ok(()) };
     let mut followed = watch.follow(file, None, expected);
     let weak = Arc::downgrade(inner);
     let stopping = inner.stopping.clone();
     let task = async move {
-        // Ends with the one who watches.
-        let _watch = watch;
         // What is there first is told too: it may be newer than what the host was started with.
         while followed.changed().await.is_some() {
             let Some(inner) = weak.upgrade() else { return };
             if inner.parts().config.service.watch {
-                inner.reload("its file changed", Steps::default()).await;
+                inner.reload(Cause::Changed, Steps::default()).await;
             }
         }
     };

@@ -6,6 +6,7 @@ use super::super::{Call, Outcome, Run, Setting, Version, run};
 use super::*;
 use crate::pipeline::fixture::{job, stage};
 use crate::pipeline::job::Job;
+use crate::reference::Table;
 use crate::verdict::{Decision, FailureClass};
 
 /// A plugin that counts per key, in any version of its schema: the count of version 2 is `2:N`. It rejects
@@ -57,7 +58,12 @@ impl Call for Counter {
         Version { digest: "d", stateful: true, schema: self.schema, shadow: self.shadow }
     }
 
-    fn call(&mut self, _: usize, batch: &Batch<'_>) -> Result<Decisions, CallError> {
+    fn call(
+        &mut self,
+        _: usize,
+        batch: &Batch<'_>,
+        _: &[Arc<Table>],
+    ) -> Result<Decisions, CallError> {
         Ok(counted(self.schema, batch))
     }
 
