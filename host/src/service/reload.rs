@@ -165,15 +165,13 @@ impl Inner {
             }
             ReloadOutcome::RolledBack => {
                 tracing::warn!(cause, done = reloaded.done.join("; "), "config reloaded in part");
-                reloaded.problems.first().cloned()
+                Some(stale(&reloaded))
             }
             ReloadOutcome::Refused | ReloadOutcome::Failed | ReloadOutcome::KeptOld => {
                 for problem in &reloaded.problems {
                     tracing::error!(cause, "config not applied: {}", printable(problem));
                 }
-                let first =
-                    reloaded.problems.first().map_or("", |it| it.lines().next().unwrap_or(""));
-                Some(format!("the config file isn't what runs: {first}"))
+                Some(stale(&reloaded))
             }
         };
         self.telemetry.config_reloaded(reloaded.outcome.as_str());
@@ -202,6 +200,12 @@ impl Inner {
     fn grace(&self) -> Duration {
         self.parts().config.service.drain
     }
+}
+
+/// What is told for as long as the host doesn't run what its file says.
+fn stale(reloaded: &Reloaded) -> String {
+    let first = reloaded.problems.first().map_or("", |it| it.lines().next().unwrap_or(""));
+    format!("the config file isn't what runs: {first}")
 }
 
 /// Every problem that stops a config, as `check` prints it.

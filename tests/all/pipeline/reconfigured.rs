@@ -63,6 +63,7 @@ async fn configs_follow_each_other(seed: u64) {
     let (queues, first) = (queues(), random(&mut r, true));
     let mut world = World::start(&[&queues, SINK, &first]).await;
     let mut published: u64 = 0;
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
     for number in 0..=CONFIGS {
         let config = random(&mut r, number == CONFIGS);
         let parts = [queues.as_str(), SINK, &config];
@@ -79,7 +80,7 @@ async fn configs_follow_each_other(seed: u64) {
                     assert!(reloaded.problems.is_empty(), "{reloaded:?}");
                     break;
                 }
-                () = tokio::task::yield_now() => {}
+                _ = ticks.tick() => {}
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod load;
 mod long;
+mod schema;
 
 use std::fs;
 
@@ -18,7 +19,13 @@ const SHORT: &str = r#"watch = false, trial = { messages = 100, time = "2s" }, p
 
 /// A pipeline of two stages of one plugin that keeps state.
 pub(super) fn site(name: &str, reload: &str) -> Site {
-    let config = format!(
+    let site = Site::new(&config(name, reload));
+    site.write("tally.wasm", TALLY);
+    site
+}
+
+fn config(name: &str, reload: &str) -> String {
+    format!(
         r#"
 {broker}
 [failures]
@@ -44,10 +51,7 @@ key = {{ header = "key" }}
 outputs.out = {{ exchange = "{name}.lines" }}
 "#,
         broker = broker(node())
-    );
-    let site = Site::new(&config);
-    site.write("tally.wasm", TALLY);
-    site
+    )
 }
 
 /// Saves over the plugin's file, as a build does.
@@ -196,6 +200,63 @@ async fn a_former_version_is_put_back_on_request_and_its_file_isnt_taken_up_unti
     // What the config names serves after a restart, and it is said where that isn't what served last.
     let host: Host = site.run();
     host.said("isn't what served last");
+    assert_eq!(digest(&site), first);
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_quiet_queue_a_version_is_tried_on_recorded_calls() {
+    let name = unique("quiet");
+    let site = Site::new(&format!("{}record = {{ sample = 1.0 }}\n", config(&name, SHORT)));
+    site.write("tally.wasm", TALLY);
+    let host = site.run();
+    let load = Load::start(&name, 100).await;
+    load.await_lines(40).await;
+    load.end().await.assert_clean();
+    until("calls are recorded", || {
+        host.metric("sluicegate_capsules_recorded_total", &[&name]) > 9.0
+    });
+    save(&site, TALLY_NEXT);
+    let (code, last) = reload(&site);
+    assert_eq!((code, &last["outcome"]), (0, &"reloaded".into()), "{last}");
+    assert!(text(&last).contains("recorded messages"), "{last}");
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_of_everything_takes_up_the_files_of_plugins_too() {
+    let name = unique("everything");
+    let quiet = r#"watch = false, trial = { time = "100ms" }, probation = { time = "100ms" }"#;
+    let site = site(&name, quiet);
+    let host = site.run();
+    let everything = || {
+        let output = site.tell(&["reload", "--json"]);
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code().unwrap(), told)
+    };
+    let first = digest(&site);
+    assert_eq!(everything().1["outcome"], "unchanged");
+    save(&site, TALLY_NEXT);
+    let (code, told) = everything();
+    assert_eq!((code, &told["outcome"]), (0, &"applied".into()), "{told}");
+    assert!(told["done"][0].as_str().unwrap().starts_with("plugin 'tally' reloaded"), "{told}");
+    let second = digest(&site);
+    assert_ne!(first, second);
+
+    save(&site, COURIER);
+    let (code, told) = everything();
+    assert_eq!((code, &told["outcome"]), (5, &"kept_old".into()), "{told}");
+    assert!(told["problems"][0].as_str().unwrap().contains("refuses its config"), "{told}");
+    assert!(host.get("/ready").1.contains("plugin 'tally': kept old"), "{}", host.get("/ready").1);
+    let (code, told) = everything();
+    assert_eq!((code, &told["outcome"]), (0, &"unchanged".into()), "its file is no news: {told}");
+    assert!(told["warnings"][0].as_str().unwrap().contains("refuses its config"), "{told}");
+    assert_eq!(digest(&site), second);
+
+    // What an operator put back stays until the file changes.
+    let (code, last) = self::told(&site, &["plugin", "rollback", "tally", "--json"]);
+    assert_eq!((code, digest(&site)), (0, first.clone()), "{last}");
+    assert_eq!(everything().1["outcome"], "unchanged");
     assert_eq!(digest(&site), first);
     host.stop();
 }

@@ -224,6 +224,21 @@ impl Came {
         }
     }
 
+    /// Every message was counted once, in order, however often it was told: a host that is killed tells
+    /// again what it hadn't settled.
+    pub(super) fn assert_counted(&self) {
+        let mut counts: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+        for line in &self.lines {
+            counts.entry(line.id).or_default().insert(line.n);
+        }
+        let mut counted: BTreeMap<u64, u64> = BTreeMap::new();
+        for id in 0..self.sent {
+            let n = counted.entry(id % KEYS).or_default();
+            *n += 1;
+            assert_eq!(counts.get(&id), Some(&BTreeSet::from([*n])), "{id} of {}", self.sent);
+        }
+    }
+
     /// Messages that were sent.
     pub(super) fn sent(&self) -> u64 {
         self.sent
