@@ -10,12 +10,14 @@
 //! | `kept` | what the host keeps of each key at the end |
 //! | `workload`, `ends` | what is published and collected |
 //! | `proxy`, `frames` | the network between host and broker |
-//! | `faults`, `plan`, `trial` | what goes wrong; for how long; from start to verdict |
+//! | `faults`, `hosts` | what goes wrong; the processes that it kills |
+//! | `plan`, `trial` | for how long; from start to verdict |
 
 mod counts;
 mod ends;
 mod faults;
 mod frames;
+mod hosts;
 mod kept;
 mod oracle;
 mod plan;

@@ -7,7 +7,7 @@ use crate::{cargo, run as run_command};
 /// What the test reads.
 const VARIABLE: &str = "SLUICEGATE_CHAOS";
 const TEST: &str = "chaos::nothing_is_lost_or_doubled_for_no_reason_whatever_breaks";
-const OPTIONS: [&str; 4] = ["for", "faults", "seed", "only"];
+const OPTIONS: [&str; 5] = ["for", "faults", "seed", "only", "hurry"];
 
 /// Runs one trial; fails if anything went wrong in it.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
                 words.push(format!("{}={value}", name.trim_start_matches("--")));
             }
             _ => bail!(
-                "'{}': --for 10m, --faults 200, --seed 7, --only FAULT,... is what chaos takes",
+                "'{}': --for 10m, --faults 200, --seed 7, --only FAULT,..., --hurry 90 is what chaos takes",
                 pair.join(" ")
             ),
         }

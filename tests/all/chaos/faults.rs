@@ -15,8 +15,8 @@ const PAST_HEARTBEAT: Duration = Duration::from_secs(13);
 const FILLING: Duration = Duration::from_secs(15);
 
 /// Moments in a message's life at which a host can be told to die.
-const POINTS: [&str; 6] =
-    ["post-run", "pre-confirm", "post-confirm", "pre-commit", "post-commit", "pre-ack"];
+const POINTS: [&str; 7] =
+    ["pre-run", "post-run", "pre-confirm", "post-confirm", "pre-commit", "post-commit", "pre-ack"];
 /// At the how many-eth of them, at most.
 const MOMENTS: u32 = 40;
 /// How long such a moment is waited for.
@@ -160,7 +160,7 @@ impl Fault {
             | Self::ConfirmsHeld
             | Self::MemoryAlarm
             | Self::TargetFull => Doubles::Nothing,
-            Self::HostKilled | Self::Cut => Doubles::AtOnce,
+            Self::HostKilled | Self::HostAborted | Self::Cut => Doubles::AtOnce,
             _ => Doubles::UntilRecovered,
         }
     }
@@ -253,7 +253,9 @@ impl Trial {
         let point = self.draw(POINTS);
         let after = self.random.u32(1..MOMENTS);
         self.kill_host(&format!("{point}:abort:after={after}"));
-        if !self.until(DYING, Self::host_is_gone) {
+        if self.until(DYING, Self::host_is_gone) {
+            self.died(point);
+        } else {
             self.problems.push(format!("no {point} came {after} times"));
         }
         self.kill_host("");

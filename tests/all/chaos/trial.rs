@@ -30,6 +30,10 @@ use crate::service::process::{Host, Site};
 pub(super) const USER: &str = "host";
 /// Within so long of a fault's end everything is well again, on however busy a machine.
 const RECOVERY_MAX: Duration = Duration::from_secs(180);
+/// How long a host that won't be left in peace may take to have something under way.
+const WORK_MAX: Duration = Duration::from_secs(10);
+/// Inputs that are through by then: more than what the host before it had left at the targets.
+const WORK: u64 = 50;
 /// Between looks that cost the broker something.
 const SLOW_LOOK: Duration = Duration::from_secs(1);
 /// Looks at empty queues after which nothing more will come.
@@ -38,8 +42,6 @@ const EMPTY_LOOKS: usize = 15;
 const PEACE_MS: u64 = 800;
 /// Memory that no host may reach: many times what it needs.
 const MEMORY_MAX_KIB: u64 = 1024 * 1024;
-/// Hosts whose logs are kept.
-const LOGS: usize = 4;
 
 /// A trial under way.
 pub(super) struct Trial {
@@ -50,16 +52,18 @@ pub(super) struct Trial {
     pub(super) doing: watch::Sender<Doing>,
     pub(super) random: Rng,
     plan: Plan,
-    site: Site,
-    host: Option<Host>,
+    pub(super) site: Site,
+    pub(super) host: Option<Host>,
     publishers: Vec<JoinHandle<()>>,
     recoveries: Recoveries,
     memory_kib: u64,
     /// How much of what is wrong has been printed.
     told: usize,
     struck: BTreeMap<&'static str, usize>,
+    /// Where hosts died: at a moment by name, or at random.
+    pub(super) deaths: BTreeMap<&'static str, usize>,
     pub(super) problems: Vec<String>,
-    logs: VecDeque<String>,
+    pub(super) logs: VecDeque<String>,
 }
 
 /// How it went.
@@ -112,6 +116,7 @@ impl Trial {
             memory_kib: 0,
             told: 0,
             struck: BTreeMap::new(),
+            deaths: BTreeMap::new(),
             problems: Vec::new(),
             logs: VecDeque::new(),
         }
@@ -169,8 +174,8 @@ impl Trial {
         }
         self.ensure_host(fault);
         // Now and then the next fault meets a system that is still busy with this one.
-        let hurry = fault.doubles() == Doubles::AtOnce && self.random.u8(..4) == 0;
-        let took = if hurry { None } else { self.recover(fault) };
+        let hurry = fault.doubles() == Doubles::AtOnce && self.random.u8(..100) < self.plan.hurry;
+        let took = if hurry { self.await_work() } else { self.recover(fault) };
         if fault.doubles() == Doubles::UntilRecovered {
             self.books.oracle().calmed(self.books.now());
         }
@@ -200,6 +205,13 @@ impl Trial {
             println!("            {wrong}");
         }
         self.told = oracle.told().len();
+    }
+
+    /// Waits, not for long, until something comes out again: a host with nothing under way is no prey.
+    fn await_work(&mut self) -> Option<Duration> {
+        let before = self.books.oracle().counts().delivered;
+        self.until(WORK_MAX, |trial| trial.books.oracle().counts().delivered >= before + WORK);
+        None
     }
 
     /// Waits until what is published from now on comes out of every pipeline and the host is ready.
@@ -290,6 +302,11 @@ impl Trial {
         for (name, count) in &self.struck {
             let _ = writeln!(table, "{name:<22}{count:>12}");
         }
+        let deaths: usize = self.deaths.values().sum();
+        let _ = writeln!(table, "{:<22}{deaths:>12}", "hosts killed");
+        for (name, count) in &self.deaths {
+            let _ = writeln!(table, "  {name:<20}{count:>12}");
+        }
         let _ = write!(table, "\n{counts}\n{}", self.recoveries);
         let _ = writeln!(table, "{:<22}{:>12}", "host's memory, MiB", self.memory_kib / 1024);
         // What went with a queue is counted or not, as it came.
@@ -306,58 +323,5 @@ impl Trial {
             self.problems.push(format!("the last hosts' logs are in {}", logs.display()));
         }
         Outcome { counts, problems: self.problems, table }
-    }
-
-    // === The host ===
-
-    pub(super) fn host(&self) -> &Host {
-        self.host.as_ref().unwrap()
-    }
-
-    /// SIGKILL, and another that is told at which moment to die, if at any.
-    pub(super) fn kill_host(&mut self, next: &str) {
-        if !self.host_is_gone() {
-            self.host().signal("KILL");
-        }
-        let mut host = self.host.take().unwrap();
-        host.end();
-        self.keep_log(&host);
-        self.host = Some(self.site.start_with(&[("SLUICEGATE_FAULT", next)]));
-    }
-
-    pub(super) fn host_is_gone(&mut self) -> bool {
-        self.host.as_mut().unwrap().is_gone()
-    }
-
-    /// As a service manager does.
-    pub(super) fn restart_host(&mut self) {
-        self.end_host();
-        self.host = Some(self.site.start());
-    }
-
-    /// SIGTERM, and that it drains.
-    fn end_host(&mut self) {
-        let mut host = self.host.take().unwrap();
-        host.signal("TERM");
-        let code = host.end();
-        if code != 0 {
-            self.problems.push(format!("told to end, the host ended with {code}"));
-        }
-        self.keep_log(&host);
-    }
-
-    /// No fault but those that are meant to ends it.
-    fn ensure_host(&mut self, fault: Fault) {
-        if self.host_is_gone() {
-            self.problems.push(format!("{} ended the host", fault.name()));
-            self.kill_host("");
-        }
-    }
-
-    fn keep_log(&mut self, host: &Host) {
-        self.logs.push_back(host.log());
-        if self.logs.len() > LOGS {
-            self.logs.pop_front();
-        }
     }
 }
