@@ -18,7 +18,7 @@ const FILLING: Duration = Duration::from_secs(15);
 const POINTS: [&str; 7] =
     ["pre-run", "post-run", "pre-confirm", "post-confirm", "pre-commit", "post-commit", "pre-ack"];
 /// At the how many-eth of them, at most.
-const MOMENTS: u32 = 40;
+const MOMENTS: u32 = 15;
 /// How long such a moment is waited for.
 const DYING: Duration = Duration::from_secs(60);
 

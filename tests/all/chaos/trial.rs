@@ -33,7 +33,7 @@ const RECOVERY_MAX: Duration = Duration::from_secs(180);
 /// How long a host that won't be left in peace may take to have something under way.
 const WORK_MAX: Duration = Duration::from_secs(10);
 /// Inputs that are through by then: more than what the host before it had left at the targets.
-const WORK: u64 = 50;
+const WORK: u64 = 20;
 /// Between looks that cost the broker something.
 const SLOW_LOOK: Duration = Duration::from_secs(1);
 /// Looks at empty queues after which nothing more will come.
