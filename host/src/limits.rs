@@ -68,6 +68,15 @@ pub const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 pub const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An acknowledgement that could be coalesced waits no longer than this.
 pub const ACK_DELAY: Duration = Duration::from_millis(50);
+/// Acknowledgements of one channel that RabbitMQ hands to a quorum queue before it has heard of any: what
+/// comes on top it keeps to itself for now, and forgets when the channel closes.
+pub const ACKS_UNHEARD: usize = 32;
+/// That many within so long are waited for when their channel closes.
+pub const ACKS_RECENT: Duration = Duration::from_secs(5);
+/// How long they are waited for, where somebody else's consumer hides what the queue has heard.
+pub const ACKS_HEARD: Duration = Duration::from_secs(2);
+/// How often the queue is asked meanwhile.
+pub const ACKS_HEARD_LOOK: Duration = Duration::from_millis(5);
 /// Largest message the host publishes, in bytes; RabbitMQ 4's own default.
 pub const PUBLISH_BYTES: usize = 16 * MIB;
 

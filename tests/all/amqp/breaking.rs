@@ -39,6 +39,38 @@ async fn what_a_cancelled_consumer_gives_back_comes_again_in_the_order_in_which_
     consumer.close().await.unwrap();
 }
 
+/// A quorum queue hears no more than 32 settlements of a channel at a time; what waits for its turn when the
+/// channel closes is forgotten.
+#[tokio::test]
+async fn what_is_acknowledged_just_before_a_consumer_closes_stays_acknowledged() {
+    const MESSAGES: u16 = 300;
+    let broker = AmqpBroker::new("lastacks", node().config());
+    let name = unique("lastacks");
+    let mut quorum = queue(&name, &[]);
+    quorum.kind = QueueKind::Quorum;
+    broker.declare(&Declaration::Queue(quorum)).await.unwrap();
+    for _ in 0..3 {
+        fill(&*broker, &name, usize::from(MESSAGES)).await;
+        let mut consumer = consume(&*broker, &name, MESSAGES).await;
+        let mut held = Vec::new();
+        for _ in 0..MESSAGES {
+            held.push(next(&mut consumer).await);
+        }
+        timeout(WAIT, consumer.cancel()).await.unwrap().unwrap();
+        // From the last to the first, so that each acknowledgement is a frame of its own.
+        while let Some(delivery) = held.pop() {
+            delivery.receipt.settle(Settlement::Ack);
+        }
+        timeout(WAIT, consumer.close()).await.unwrap().unwrap();
+    }
+    broker.publisher().await.unwrap().publish(&[message(&name, 4711)]).await;
+    let mut consumer = consume(&*broker, &name, MESSAGES).await;
+    let first = next(&mut consumer).await;
+    assert_eq!((&first.message.body[..], first.redelivered), (&b"4711"[..], false));
+    first.receipt.settle(Settlement::Ack);
+    consumer.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_killed_connection_makes_receipts_stale_and_the_next_consumer_goes_on() {
     let node = disturbed().await;

@@ -89,6 +89,8 @@ impl Trial {
     fn start(plan: Plan) -> Self {
         let runtime = Runtime::new().unwrap();
         let node = RabbitNode::start_fresh();
+        // It may listen before it takes commands.
+        node.ctl(&["await_startup"]);
         node.ctl(&["add_user", USER, USER]);
         node.ctl(&["set_permissions", USER, ".*", ".*", ".*"]);
         let proxy = runtime.block_on(Proxy::start(node.address())).unwrap();

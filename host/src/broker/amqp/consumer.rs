@@ -9,18 +9,18 @@ use futures_util::StreamExt;
 use lapin::Channel;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::declare::{answered, declare, unsupported};
+use super::declare::{answered, declare, depth, unsupported};
 use super::errors;
 use super::fields::{from_properties, short};
 use super::link::Link;
-use super::settle::ChannelSettler;
+use super::settle::{ChannelSettler, Written};
 use crate::broker::{
     BrokerError, ConsumeRequest, Consumer, Declaration, Delivery, Destination, Receipt, Settlement,
     Settler,
 };
-use crate::limits::BROKER_ANSWER;
+use crate::limits::{ACKS_HEARD, ACKS_HEARD_LOOK, BROKER_ANSWER};
 use crate::message::{FieldValue, Message};
 
 /// Deliveries of one queue.
@@ -75,6 +75,20 @@ impl AmqpConsumer {
             delivery_count,
             receipt: Receipt::new(settler, delivery.delivery_tag),
         }
+    }
+
+    /// Waits until the queue has heard every settlement. A channel of RabbitMQ keeps those of a quorum
+    /// queue to itself while many before them aren't applied, and a channel that closes then forgets them:
+    /// they would be delivered again. A cancelled consumer counts among the queue's for as long as it
+    /// holds anything, which tells when all is heard, unless others consume from the queue as well.
+    async fn await_heard(&self) {
+        let heard = async {
+            // Where the queue can't be asked it is gone, or the channel is.
+            while depth(&self.channel, &self.queue).await.is_ok_and(|depth| depth.consumers > 0) {
+                sleep(ACKS_HEARD_LOOK).await;
+            }
+        };
+        let _not_alone = timeout(ACKS_HEARD, heard).await;
     }
 
     /// Ends the consumer with that reason.
@@ -135,10 +149,14 @@ impl Consumer for AmqpConsumer {
     async fn close(self: Box<Self>) -> Result<(), BrokerError> {
         let what = format!("closing the consumer of queue '{}'", self.queue);
         let flushed = timeout(BROKER_ANSWER, self.settler.flush()).await;
+        let held_back = matches!(flushed, Ok(Some(Ok(Written::MaybeHeldBack))));
+        if held_back && self.over.is_some() {
+            self.await_heard().await;
+        }
         self.settler.close();
         let closed = answered(self.channel.close(200, "done".into()), &what).await;
         match flushed {
-            Ok(Some(Ok(()))) => closed,
+            Ok(Some(Ok(_))) => closed,
             Ok(Some(Err(error))) => Err(errors::of_channel(&error, &what)),
             Ok(None) => Err(BrokerError::ChannelClosed(what)),
             Err(_) => Err(BrokerError::Unreachable(what)),

@@ -3,7 +3,7 @@
 //! Acknowledgements that race each other make RabbitMQ close the channel, so receipts only hand
 //! over what is asked; [`super::ack`] decides, the task here writes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::ack::{Coalescer, Frame};
 use crate::broker::{Settlement, Settler};
-use crate::limits::{ACK_DELAY, SETTLE_BURST};
+use crate::limits::{ACK_DELAY, ACKS_RECENT, ACKS_UNHEARD, SETTLE_BURST};
 
 /// What a channel's task is asked.
 enum Ask {
@@ -23,8 +23,21 @@ enum Ask {
     /// From here on what is released goes back together, with the next flush.
     Gather,
     /// Answered when everything asked before is written.
-    Flush(oneshot::Sender<lapin::Result<()>>),
+    Flush(oneshot::Sender<lapin::Result<Written>>),
 }
+
+/// What a flush leaves the broker with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// So little of late that the broker has passed all of it on.
+    Heard,
+    /// So much that it may hold some of it back, for as long as the channel is open.
+    MaybeHeldBack,
+}
+
+/// When the last frames were written, as far as it matters.
+#[derive(Default)]
+struct Recent(VecDeque<Instant>);
 
 /// Hands settlements to the task of one channel.
 pub(super) struct ChannelSettler {
@@ -64,7 +77,7 @@ impl ChannelSettler {
     }
 
     /// Waits until everything asked so far is written. `None`: the channel broke before.
-    pub(super) async fn flush(&self) -> Option<lapin::Result<()>> {
+    pub(super) async fn flush(&self) -> Option<lapin::Result<Written>> {
         let (done, written) = oneshot::channel();
         self.asks.send(Ask::Flush(done)).await.ok()?;
         written.await.ok()
@@ -104,11 +117,30 @@ impl Settler for ChannelSettler {
     }
 }
 
+impl Recent {
+    fn add(&mut self, frames: usize) {
+        let now = Instant::now();
+        self.0.extend(std::iter::repeat_n(now, frames.min(ACKS_UNHEARD + 1)));
+        let more = self.0.len().saturating_sub(ACKS_UNHEARD + 1);
+        self.0.drain(..more);
+    }
+
+    fn written(&self) -> Written {
+        let many = self.0.len() > ACKS_UNHEARD;
+        if many && self.0.front().is_some_and(|first| first.elapsed() < ACKS_RECENT) {
+            Written::MaybeHeldBack
+        } else {
+            Written::Heard
+        }
+    }
+}
+
 /// The task: takes what is asked, writes what is due.
 async fn run(channel: Channel, mut inbox: mpsc::Receiver<Ask>, prefetch: u16) {
     let mut coalescer = Coalescer::new(prefetch);
     let mut asks = Vec::with_capacity(SETTLE_BURST);
     let mut frames = Vec::new();
+    let mut recent = Recent::default();
     let mut due: Option<Instant> = None;
     let mut gathered: Option<BTreeSet<u64>> = None;
     loop {
@@ -144,7 +176,8 @@ async fn run(channel: Channel, mut inbox: mpsc::Receiver<Ask>, prefetch: u16) {
             (true, Some(due)) => Some(due),
             (true, None) => Some(Instant::now() + ACK_DELAY),
         };
-        let written = write(&channel, &mut frames).await;
+        recent.add(frames.len());
+        let written = write(&channel, &mut frames).await.map(|()| recent.written());
         let broken = written.is_err();
         for done in flushed {
             // Who asked may have run out of patience.
