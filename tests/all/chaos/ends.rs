@@ -202,13 +202,10 @@ impl Books {
         };
         let (_connection, channel) = self.connect().await?;
         channel.basic_qos(COLLECTOR_PREFETCH, BasicQosOptions::default()).await?;
+        // Alone: what a collector before it still held would come behind what this one is given.
+        let alone = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
         let mut deliveries = channel
-            .basic_consume(
-                queue.into(),
-                "collector".into(),
-                BasicConsumeOptions::default(),
-                FieldTable::default(),
-            )
+            .basic_consume(queue.into(), "collector".into(), alone, FieldTable::default())
             .await?;
         while let Some(delivery) = deliveries.next().await {
             let delivery = delivery?;

@@ -181,8 +181,8 @@ impl Oracle {
                     self.last.insert(place, before);
                     self.counts.disordered += 1;
                     self.tell(format!(
-                        "{} came out at {target} behind its key's {before}",
-                        sighting.input
+                        "{} came out at {target} behind its key's {before}, redelivered: {}",
+                        sighting.input, sighting.redelivered
                     ));
                 }
             }
