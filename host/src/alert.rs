@@ -17,7 +17,6 @@ mod telling;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -92,7 +91,7 @@ impl Alerts {
     }
 
     fn note(&mut self, notice: &Notice) {
-        let now = now();
+        let now = self.now();
         for (groups, _) in &mut self.rules {
             if rule::is_about(&groups.rule().about, notice) {
                 groups.note(notice, now);
@@ -103,7 +102,7 @@ impl Alerts {
     /// Takes conditions from where none is lost.
     fn catch_up(&mut self) {
         let conditions = self.telemetry.conditions();
-        let now = now();
+        let now = self.now();
         for (groups, _) in &mut self.rules {
             for ended in groups.standing().into_iter().filter(|known| {
                 !conditions.iter().any(|it| it.kind == known.kind && it.subject == known.subject)
@@ -116,8 +115,12 @@ impl Alerts {
         }
     }
 
+    fn now(&self) -> Now {
+        Now { at: Instant::now(), s: self.telemetry.clock().now_s() }
+    }
+
     fn tell(&mut self) {
-        let now = now();
+        let now = self.now();
         for (groups, outboxes) in &mut self.rules {
             for telling in groups.due(now) {
                 for outbox in &*outboxes {
@@ -139,9 +142,4 @@ fn receivers(
     let webhook = rule.webhook.clone();
     let webhook = webhook.map(|webhook| ("webhook", Receiver::Webhook(Arc::new(webhook))));
     exchange.into_iter().chain(webhook).collect()
-}
-
-fn now() -> Now {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Now { at: Instant::now(), s: since.as_secs() }
 }

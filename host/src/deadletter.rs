@@ -34,9 +34,10 @@ pub mod trial;
 pub mod watch;
 pub mod work;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::broker::BrokerError;
+use crate::clock::Clock;
 
 /// Why something couldn't be done with dead letters.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -76,5 +77,5 @@ pub enum Trouble {
 /// Seconds since 1970.
 #[must_use]
 pub fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+    Clock::system().now_s()
 }

@@ -8,7 +8,7 @@
 //!
 //! | rooms | what happens there |
 //! |---|---|
-//! | [`message`], [`limits`], [`digest`], [`fault`] | plain words that everyone speaks; every bound and default; SHA-256 and hexadecimal; where a test may have the process die |
+//! | [`message`], [`limits`], [`clock`], [`digest`], [`fault`] | plain words that everyone speaks; every bound and default; what time it is; SHA-256 and hexadecimal; where a test may have the process die |
 //! | [`verdict`], [`route`], [`state`] | what plugins decide; topic and header matching; state by key |
 //! | [`report`] | what is told of a message that failed |
 //! | [`notice`] | what people may have to be told of |
@@ -30,6 +30,7 @@ pub mod authoring;
 pub mod broker;
 pub mod builtin;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod deadletter;
 pub mod digest;

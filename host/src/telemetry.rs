@@ -45,6 +45,7 @@ pub use self::timers::TimerMetrics;
 
 use self::families::Families;
 use self::notices::Notices;
+use crate::clock::Clock;
 use crate::notice::{Condition, ConditionKind, Notice};
 
 /// All metrics of this process. Cheap to clone.
@@ -53,6 +54,7 @@ pub struct Telemetry(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    clock: Clock,
     registry: Registry,
     families: Families,
     notices: Arc<Notices>,
@@ -66,17 +68,30 @@ impl Telemetry {
     /// No pipelines yet; the process's own figures are there.
     #[must_use]
     pub fn new() -> Self {
+        Self::on(Clock::system())
+    }
+
+    /// The same of a host that goes by that clock.
+    #[must_use]
+    pub fn on(clock: Clock) -> Self {
         let mut registry = Registry::default();
         let families = Families::register(&mut registry);
-        process::register(&mut registry);
-        let notices = Arc::new(Notices::new(&families));
+        process::register(&mut registry, clock.now_us());
+        let notices = Arc::new(Notices::new(&families, clock.clone()));
         Self(Arc::new(Inner {
+            clock,
             registry,
             families,
             notices,
             pipelines: Mutex::default(),
             brokers: Mutex::default(),
         }))
+    }
+
+    /// The clock that the host goes by, of which all is told.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
     }
 
     /// The metrics of the pipeline of that name; the same ones each time.

@@ -8,7 +8,6 @@ mod files;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -141,7 +140,7 @@ impl Archive {
 
     /// Writes a group, then acknowledges it; releases it where it can't be written.
     async fn keep(&self, group: Vec<Delivery>) -> Result<(), Stop> {
-        let now = unix_s();
+        let now = self.telemetry.clock().now_s();
         let mut lines = Vec::new();
         for delivery in &group {
             // A value of JSON can always be written to memory.
@@ -195,11 +194,6 @@ fn line(message: &Message, now_s: u64) -> Value {
     line["failure_id"] = json!(found.letter.failure_id);
     line["left"] = json!({ "reason": reason, "time": time, "archived_at": now_s });
     line
-}
-
-fn unix_s() -> u64 {
-    let since: Duration = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_secs()
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 
@@ -13,6 +12,7 @@ use super::Trouble;
 use super::replay::{Replay, Target};
 use super::work::{Deal, End, Found};
 use crate::broker::{Delivery, Outgoing, Publisher, Receipt, Settlement, Settler};
+use crate::clock::Clock;
 use crate::config::{self, Config, PluginSource};
 use crate::limits::DLQ_TRIAL_BATCH;
 use crate::message::Message;
@@ -257,12 +257,12 @@ impl Lab {
                 format!("the plugin emitted to output '{name}', which the pipeline doesn't have")
             })
         };
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let setting = Setting {
             stages: &self.stages,
             view: &|_, _| None,
             resolve: &resolve,
-            now_us: u64::try_from(since.as_micros()).unwrap_or(0),
+            now_us: Clock::system().now_us(),
+            timers_full: false,
         };
         let pipeline = &self.reading.pipeline;
         self.instances.follow(0, &self.plugins);

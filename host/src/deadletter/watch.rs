@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
@@ -13,6 +13,7 @@ use tokio::time::MissedTickBehavior;
 use super::letter::Letter;
 use super::places::places;
 use crate::broker::{Broker, BrokerError, ConsumeRequest, Settlement};
+use crate::clock::Clock;
 use crate::config::{Config, QueueKind};
 use crate::limits;
 use crate::message::Message;
@@ -84,7 +85,7 @@ pub async fn run(
             return;
         }
         for queue in &queues {
-            let look = match look(&broker, queue).await {
+            let look = match look(&broker, queue, telemetry.clock()).await {
                 Ok(look) => look,
                 Err(error) => {
                     tracing::debug!(queue = queue.queue, %error, "can't be looked at");
@@ -111,18 +112,27 @@ struct Look {
     age: Option<Duration>,
 }
 
-async fn look(broker: &Arc<dyn Broker>, watched: &Watched) -> Result<Look, BrokerError> {
+async fn look(
+    broker: &Arc<dyn Broker>,
+    watched: &Watched,
+    clock: &Clock,
+) -> Result<Look, BrokerError> {
     let depth = broker.depth(&watched.queue).await?;
     let mut age = (watched.peek && depth.messages == 0).then_some(Duration::ZERO);
     if watched.peek && depth.messages > 0 && depth.consumers == 0 {
-        let peek = tokio::time::timeout(limits::DEAD_LETTERS_PEEK, peek(broker, &watched.queue));
+        let peek =
+            tokio::time::timeout(limits::DEAD_LETTERS_PEEK, peek(broker, &watched.queue, clock));
         age = peek.await.ok().and_then(Result::ok).flatten();
     }
     Ok(Look { messages: depth.messages, age })
 }
 
 /// How long the oldest message has been there, by what it says itself.
-async fn peek(broker: &Arc<dyn Broker>, queue: &str) -> Result<Option<Duration>, BrokerError> {
+async fn peek(
+    broker: &Arc<dyn Broker>,
+    queue: &str,
+    clock: &Clock,
+) -> Result<Option<Duration>, BrokerError> {
     let request = ConsumeRequest {
         queue: queue.to_owned(),
         declare: Vec::new(),
@@ -136,8 +146,7 @@ async fn peek(broker: &Arc<dyn Broker>, queue: &str) -> Result<Option<Duration>,
     consumer.cancel().await?;
     delivery.receipt.settle(Settlement::Release);
     consumer.close().await?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Ok(since.map(|since| now.saturating_sub(Duration::from_secs(since))))
+    Ok(since.map(|since| Duration::from_secs(clock.now_s().saturating_sub(since))))
 }
 
 /// When it came there, in seconds since 1970.

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::unix_us;
+use crate::clock::Clock;
 use crate::limits::{
     CRASH_DEATHS, CRASH_JOURNAL_BYTES, CRASH_JOURNAL_FILE, CRASH_SUSPECT_AGE, CRASH_SUSPECTS,
 };
@@ -46,8 +46,9 @@ pub enum Standing {
     Condemned(u32),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Book {
+    clock: Clock,
     file: Option<File>,
     bytes: u64,
     suspects: BTreeMap<String, Suspect>,
@@ -97,7 +98,7 @@ impl CrashJournal {
     /// The journal in that folder, which is created if need be. Where that can't be done, it is tried
     /// again when something must be noted.
     #[must_use]
-    pub fn open(folder: &Path) -> Self {
+    pub fn open(folder: &Path, clock: &Clock) -> Self {
         let path = folder.join(CRASH_JOURNAL_FILE);
         let story = match read(&path) {
             Ok(text) => Story::read(&text),
@@ -111,7 +112,7 @@ impl CrashJournal {
         if story.torn > 0 {
             tracing::warn!(path = %path.display(), lines = story.torn, "passed over torn lines");
         }
-        let suspects = story.suspects();
+        let suspects = story.suspects(clock.now_s());
         if unclean {
             tracing::warn!(
                 suspects = suspects.len(),
@@ -120,7 +121,9 @@ impl CrashJournal {
             );
         }
         let wary = AtomicBool::new(unclean || !suspects.is_empty());
-        let book = Mutex::new(Book { suspects, ..Book::default() });
+        let book =
+            Book { clock: clock.clone(), suspects, file: None, bytes: 0, running: HashMap::new() };
+        let book = Mutex::new(book);
         let journal = Self { path, wary, turns: RwLock::new(()), book };
         if let Err(error) = journal.check() {
             tracing::error!(path = %journal.path.display(), %error, "the crash journal can't be written");
@@ -220,7 +223,9 @@ impl CrashJournal {
 
     /// The host ends in order.
     pub fn end(&self) {
-        self.tell(&mut self.book(), &Line::Ended(now_s()));
+        let mut book = self.book();
+        let line = Line::Ended(book.clock.now_s());
+        self.tell(&mut book, &line);
     }
 
     fn tell(&self, book: &mut Book, line: &Line) {
@@ -258,7 +263,7 @@ impl Book {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let mut all = text(&Line::Started(now_s()))?;
+        let mut all = text(&Line::Started(self.clock.now_s()))?;
         for (letter, suspect) in &self.suspects {
             all.push_str(&text(&Line::Suspect(letter.clone(), suspect.clone()))?);
         }
@@ -321,8 +326,7 @@ impl Story {
     }
 
     /// Who is suspected at the next start: not for ever, and not more than can be held.
-    fn suspects(mut self) -> BTreeMap<String, Suspect> {
-        let now = now_s();
+    fn suspects(mut self, now: u64) -> BTreeMap<String, Suspect> {
         for (letter, (_, alone)) in self.running {
             let suspect = self.suspects.entry(letter).or_default();
             suspect.deaths += u32::from(alone);
@@ -350,10 +354,6 @@ fn text(line: &Line) -> io::Result<String> {
     let mut text = serde_json::to_string(line)?;
     text.push('\n');
     Ok(text)
-}
-
-fn now_s() -> u64 {
-    unix_us() / 1_000_000
 }
 
 #[cfg(test)]

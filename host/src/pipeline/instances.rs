@@ -126,7 +126,7 @@ impl Guests for Instances {
         }
         let fitting = self.batch_messages(shape.index);
         let mut stages = self.stages(shape.index, &shape.name, &shape.observers, &shape.metrics);
-        lane.work(&mut stages, fitting, super::unix_us())
+        lane.work(&mut stages, fitting, shape.clock.now_us())
     }
 
     fn retire(&mut self, gone: &[u64], left: &BTreeSet<u64>) {

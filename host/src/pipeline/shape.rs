@@ -12,12 +12,15 @@ use super::judge::Policy;
 use super::observe::Observers;
 use super::slot::PluginSlot;
 use super::stages::Stage;
+use crate::clock::Clock;
 use crate::config::{BatchLimits, IdWindow};
 use crate::state::Place;
 use crate::telemetry::PipelineMetrics;
 
 /// What is the same for a pipeline on every shard.
 pub struct Shape {
+    /// What it goes by.
+    pub clock: Clock,
     /// Its place in the host's list.
     pub index: u16,
     /// Its name.
@@ -38,6 +41,8 @@ pub struct Shape {
     pub places: Vec<Arc<Place>>,
     /// Keys that it may have, each counted once per stage.
     pub state_keys: u64,
+    /// Keys that may have a timer on a lane, each counted once per stage.
+    pub timer_keys: usize,
     /// Bytes of state that a lane holds above the store.
     pub state_cache: usize,
     /// When keys that aren't used are forgotten.

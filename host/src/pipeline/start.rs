@@ -114,7 +114,8 @@ impl Pipelines {
     ) -> Result<Self, StartError> {
         let config = setup.config;
         let journal = Arc::new(Journal::new(&config.service.state_dir));
-        let crashes = Arc::new(CrashJournal::open(&config.service.state_dir));
+        let crashes =
+            Arc::new(CrashJournal::open(&config.service.state_dir, setup.telemetry.clock()));
         let threads = (0..shard_count(config))
             .map(|number| start_shard(number, mpsc::channel(SHARD_EVENTS)))
             .collect::<Result<Vec<_>, _>>()?;
@@ -202,8 +203,10 @@ fn shape(
     let breaker = Arc::new(Breaker::default());
     plugins.iter().for_each(|slot: &Arc<PluginSlot>| slot.guard().stop_with(&breaker));
     Ok(Shape {
+        clock: setup.telemetry.clock().clone(),
         places: Place::of_stages(&pipeline.name, plugins_of_stages),
         state_keys: state.keys,
+        timer_keys: state.timers.div_ceil(shard_count(setup.config)),
         state_cache: state.cache_bytes / shard_count(setup.config),
         state_ttl: pipeline.state_ttl,
         index,

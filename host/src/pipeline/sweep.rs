@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::shape::Shape;
 use super::shard::{Event, partition};
+use crate::clock::Clock;
 use crate::limits::{STATE_SWEEP_KEYS, STATE_SWEEP_MAX, STATE_SWEEP_MIN, STATE_SWEEP_SHARE};
 use crate::state::{Place, StateStore, StoreError};
 
 /// Looks for the idle keys of one pipeline.
 pub(super) struct Sweep {
+    clock: Clock,
     store: Arc<dyn StateStore>,
     places: Vec<Arc<Place>>,
     ttl: Duration,
@@ -30,23 +31,22 @@ impl Sweep {
         lane: usize,
     ) -> Option<Self> {
         let ttl = shape.state_ttl?;
-        let (store, places) = (Arc::clone(store), shape.places.clone());
-        Some(Self { store, places, ttl, shards: shards.to_vec(), lane })
+        let (clock, store) = (shape.clock.clone(), Arc::clone(store));
+        let places = shape.places.clone();
+        Some(Self { clock, store, places, ttl, shards: shards.to_vec(), lane })
     }
 
     /// Looks, and looks again, until it is dropped.
     pub(super) async fn run(self) {
         let period = (self.ttl / STATE_SWEEP_SHARE).clamp(STATE_SWEEP_MIN, STATE_SWEEP_MAX);
-        let mut ticks = interval(period);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
-            let since_s = (super::unix_us() / 1_000_000).saturating_sub(self.ttl.as_secs());
+            let since_s = self.clock.now_s().saturating_sub(self.ttl.as_secs());
             for stage in 0..self.places.len() {
                 if let Err(error) = self.look(stage, since_s).await {
                     tracing::warn!(place = %self.places[stage], %error, "idle keys stay for now");
                 }
             }
+            self.clock.passed(period).await;
         }
     }
 

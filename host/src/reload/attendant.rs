@@ -13,7 +13,7 @@ use self::candidate::{Candidate, Origin, read, run_alike};
 use super::eyes::Eye;
 use super::gate::Gate;
 use super::outcome::{Line, Outcome, What};
-use super::plugins::{Shared, Teller, unix_s};
+use super::plugins::{Shared, Teller};
 use super::watch::{Expected, Followed, Seen};
 use super::whole;
 use crate::config::{self, PluginSource};
@@ -253,7 +253,7 @@ impl Attendant {
         let standing = standings.entry(plugin.to_owned()).or_default();
         standing.step = None;
         standing.last = Some(outcome.clone());
-        standing.at = unix_s();
+        standing.at = self.shared.telemetry.clock().now_s();
         drop(standings);
         if self.followed.is_none() {
             self.follow();

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -207,8 +206,4 @@ impl Shared {
     pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Standing>> {
         self.standings.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-pub(super) fn unix_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

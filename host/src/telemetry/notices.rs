@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::mpsc;
 
 use super::families::{Families, Labels};
+use crate::clock::Clock;
 use crate::limits;
 use crate::notice::{Condition, ConditionKind, Notice, Severity};
 use crate::report::Report;
@@ -18,6 +18,7 @@ use crate::report::Report;
 /// The notices of one process.
 #[derive(Debug)]
 pub(super) struct Notices {
+    clock: Clock,
     listener: Mutex<Option<mpsc::Sender<Notice>>>,
     lost: Counter,
     now: Mutex<BTreeMap<(ConditionKind, String), Condition>>,
@@ -27,8 +28,9 @@ pub(super) struct Notices {
 // === impl Notices ===
 
 impl Notices {
-    pub(super) fn new(families: &Families) -> Self {
+    pub(super) fn new(families: &Families, clock: Clock) -> Self {
         Self {
+            clock,
             listener: Mutex::default(),
             lost: families.told.notices_lost.clone(),
             now: Mutex::default(),
@@ -68,7 +70,7 @@ impl Notices {
                     kind,
                     subject: subject.to_owned(),
                     text: why.to_owned(),
-                    since: unix_s(),
+                    since: self.clock.now_s(),
                 };
                 now.insert(key, condition.clone());
                 Notice::Began(condition)
@@ -109,8 +111,4 @@ fn log(kind: ConditionKind, subject: &str, why: Option<&str>) {
         (Some(why), _) => tracing::error!(condition, subject, why, "began"),
         (None, _) => tracing::info!(condition, subject, "ended"),
     }
-}
-
-fn unix_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -1,7 +1,5 @@
 //! The process's own figures, read from the kernel at each scrape, under Prometheus's usual names.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -12,12 +10,12 @@ use rustix::time::{ClockId, clock_gettime};
 
 #[derive(Debug)]
 struct Process {
-    started: SystemTime,
+    started_us: u64,
 }
 
-/// Adds the process's figures.
-pub(super) fn register(registry: &mut Registry) {
-    registry.register_collector(Box::new(Process { started: SystemTime::now() }));
+/// Adds the process's figures; it started then, microseconds since 1970.
+pub(super) fn register(registry: &mut Registry, started_us: u64) {
+    registry.register_collector(Box::new(Process { started_us }));
 }
 
 /// Resident memory in bytes; `None` where the kernel doesn't say.
@@ -46,7 +44,7 @@ impl Collector for Process {
             Some(&Unit::Seconds),
             cpu.metric_type(),
         )?)?;
-        let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let started = self.started_us as f64 / 1e6;
         let open_fds = std::fs::read_dir("/proc/self/fd").ok().map(|fds| fds.count() as f64);
         let max_fds = getrlimit(Resource::Nofile).current.map(|fds| fds as f64);
         let seconds = Some(Unit::Seconds);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
+use crate::clock::Clock;
 
 fn letters(names: &[&str]) -> Vec<String> {
     names.iter().map(|&name| name.to_owned()).collect()
@@ -11,7 +12,7 @@ fn letters(names: &[&str]) -> Vec<String> {
 
 /// Starts on what the last one left; dropping it without `end` is a death.
 fn start(folder: &tempfile::TempDir) -> CrashJournal {
-    CrashJournal::open(folder.path())
+    CrashJournal::open(folder.path(), &Clock::system())
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn a_folder_that_cant_be_written_makes_it_wary_until_it_can() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     std::fs::write(&state, b"in the way").unwrap();
-    let journal = CrashJournal::open(&state);
+    let journal = CrashJournal::open(&state, &Clock::system());
     assert!(journal.wary());
     assert!(journal.check().is_err());
     assert!(journal.enter(&letters(&["a"]), false).is_err());
@@ -134,7 +135,7 @@ fn a_folder_that_cant_be_written_makes_it_wary_until_it_can() {
     journal.check().unwrap();
     journal.enter(&letters(&["a"]), false).unwrap();
     drop(journal);
-    assert_eq!(CrashJournal::open(&state).standing("a"), Standing::Suspect);
+    assert_eq!(CrashJournal::open(&state, &Clock::system()).standing("a"), Standing::Suspect);
 }
 
 #[test]

@@ -15,7 +15,6 @@ use crate::pipeline::{load_plugin_bytes, plugin_bytes};
 use crate::plugin::{LoadError, Plugin};
 use crate::reload::gate::Passed;
 use crate::reload::history::Kept;
-use crate::reload::plugins::unix_s;
 use crate::reload::probation::{self, Judged};
 use crate::reload::trial::{Report, Trying};
 
@@ -160,7 +159,7 @@ impl Attendant {
         let kept = Kept {
             digest: plugin.digest().to_owned(),
             version: plugin.description().version.clone(),
-            since: unix_s(),
+            since: self.shared.telemetry.clock().now_s(),
             by: by.to_owned(),
         };
         let (shared, name) = (Arc::clone(&self.shared), self.slot.name().to_owned());

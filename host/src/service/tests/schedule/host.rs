@@ -79,8 +79,8 @@ impl Host {
         wire: Arc<dyn Broker>,
         store: Arc<MemoryStore>,
         (book, life): (&Arc<Book>, usize),
+        telemetry: Telemetry,
     ) -> Self {
-        let telemetry = Telemetry::new();
         let plans = topology::plan(&config);
         let plan = plans["main"].clone();
         let needs = Needs::of("main", &config, plan);

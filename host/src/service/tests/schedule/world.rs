@@ -15,13 +15,17 @@ use super::plan::{Action, Alteration, KEYS, Letters, Plan, Settings, Spec, What}
 use super::wire::{Wire, id_of};
 use crate::broker::embedded::Embedded;
 use crate::broker::{Broker, Outgoing};
+use crate::clock::Clock;
 use crate::limits::JOURNAL_FILE;
 use crate::message::Properties;
 use crate::pipeline::Want;
 use crate::state::MemoryStore;
+use crate::telemetry::Telemetry;
 
 /// Simulated time within which everything must end once nothing is wrong any more.
 const LIVENESS: Duration = Duration::from_secs(20 * 60);
+/// When every schedule begins, microseconds since 1970.
+const EPOCH_US: u64 = 1_800_000_000_000_000;
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -30,6 +34,8 @@ pub(super) struct World {
     pub(super) settings: Settings,
     pub(super) book: Arc<Book>,
     broker: Arc<Embedded>,
+    /// Goes with the paused clock, so that a seed repeats to the microsecond.
+    clock: Clock,
     wire: Arc<Wire>,
     folder: TempDir,
     /// What hosts keep beyond their lives.
@@ -51,6 +57,7 @@ impl World {
             settings: plan.settings.clone(),
             book,
             broker,
+            clock: Clock::of_runtime(EPOCH_US),
             wire,
             folder: tempfile::tempdir().unwrap(),
             store: MemoryStore::new(),
@@ -70,8 +77,9 @@ impl World {
         };
         let wire = Arc::clone(&self.wire) as Arc<dyn Broker>;
         let store = Arc::clone(&self.store);
+        let telemetry = Telemetry::on(self.clock.clone());
         let config = config(&self.settings, self.folder.path());
-        self.host = Some(Host::start(config, wire, store, (&self.book, life)).await);
+        self.host = Some(Host::start(config, wire, store, (&self.book, life), telemetry).await);
     }
 
     /// Drains the host within that time; what it holds then is given back. Whether all was finished.
