@@ -161,6 +161,8 @@ pub struct State {
     pub cache_bytes: usize,
     /// Keys that each pipeline may have, counted once per stage.
     pub keys: u64,
+    /// Keys of each pipeline that may have a timer, counted once per stage.
+    pub timers: usize,
 }
 
 /// The process itself.

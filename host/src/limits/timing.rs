@@ -12,7 +12,12 @@ pub const TIMERS_PER_KEY: usize = 64;
 pub const TIMER_AHEAD_MIN: Duration = Duration::from_millis(10);
 /// The longest time that a timer is set ahead: about ten years.
 pub const TIMER_AHEAD_MAX: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
-/// Timers that a lane has run, of those that are due, before it looks at what else came.
+/// Keys of a pipeline that have a timer, each counted once per stage; a message that would set one for a
+/// further key fails.
+pub const TIMER_KEYS: usize = 2_000_000;
+/// Most that a config may allow.
+pub const TIMER_KEYS_MAX: u64 = 1_000_000_000;
+/// Timers that are due and that a lane runs, of one pipeline on one shard, at once; others wait their turn.
 pub const TIMERS_DUE: usize = 4096;
 /// Bytes of a table's file.
 pub const TABLE_FILE_BYTES: u64 = 64 << 20;

@@ -111,6 +111,8 @@ pub struct Setting<'s> {
     pub resolve: &'s dyn Fn(&str) -> Result<usize, String>,
     /// The batch's time, microseconds since 1970.
     pub now_us: u64,
+    /// Whether keys that have no timer may have none.
+    pub timers_full: bool,
 }
 
 /// What a batch led to.

@@ -36,6 +36,7 @@ fn empty() -> Config {
             durability: Durability::Process,
             cache_bytes: limits::STATE_CACHE_BYTES,
             keys: limits::STATE_KEYS,
+            timers: limits::TIMER_KEYS,
         },
         service: Service {
             http: None,

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::Lane;
 use crate::broker::{Receipt, Settlement, Settler};
+use crate::clock::Clock;
 use crate::config::{BatchLimits, IdWindow, Output, Retry, Unroutable};
 use crate::pipeline::address::{Addresses, OutputTarget, Planned, Role};
 use crate::pipeline::crash::CrashJournal;
@@ -103,6 +104,7 @@ impl Bench {
             unroutable: Unroutable::Fail,
         };
         let shape = Shape {
+            clock: Clock::system(),
             index: 0,
             name: "p".to_owned(),
             stages: vec![fixture::stage("counter")],
@@ -121,13 +123,14 @@ impl Bench {
             batch: BatchLimits { messages: 100, bytes: 1 << 20 },
             places: Place::of_stages("p", ["counter"]),
             state_keys: 1000,
+            timer_keys: 1000,
             state_cache: 1 << 20,
             state_ttl: None,
             id_window: IdWindow { age: Duration::from_secs(600), entries: 100 },
             in_flight: Arc::new(InFlight::default()),
             metrics: Telemetry::new().pipeline("p"),
             breaker: Arc::default(),
-            crashes: Arc::new(CrashJournal::open(folder.path())),
+            crashes: Arc::new(CrashJournal::open(folder.path(), &Clock::system())),
             journal: Arc::new(Journal::new(folder.path())),
         };
         let (publisher, groups) = mpsc::channel(1);
@@ -135,6 +138,13 @@ impl Bench {
         let lane = Lane::new(Arc::new(shape), publisher, keeping);
         let settled = Arc::new(Ledger(Mutex::default()));
         Self { lane, groups, counter: Counter::default(), settled, folder, tags: 0 }
+    }
+
+    /// The same lane of another shape.
+    pub(super) fn reshape(&mut self, change: impl FnOnce(&mut Shape)) {
+        let mut shape = std::mem::replace(&mut self.lane.shape, Self::new().lane.shape);
+        change(Arc::get_mut(&mut shape).unwrap());
+        self.lane.shape = shape;
     }
 
     /// A message arrives; its tag.

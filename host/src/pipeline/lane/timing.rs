@@ -6,7 +6,6 @@
 //! job of its own; from there on it is a message that nobody delivered. Whether it is still set is looked at
 //! when its turn comes, for messages before it may have set or cancelled it.
 
-use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,9 +27,6 @@ use crate::state::{self, Changes, StoreError, Timer};
 use crate::telemetry::Outcome as Settled;
 use crate::verdict::Failure;
 
-/// Alarms are set no further ahead: a clock that was put forward is noticed then.
-const RING_LATEST: Duration = Duration::from_secs(60);
-
 /// A key at a stage.
 type Spot = (Arc<str>, usize);
 
@@ -45,12 +41,10 @@ pub(super) struct Timing {
     of: HashMap<Spot, u64>,
     /// Those that have a timer in the backlog, or on its way to being settled.
     flying: HashSet<Spot>,
-    /// Timers that failed and wait to be tried again: not before then. Forgotten by a restart.
-    again: HashMap<(Spot, Arc<str>), u64>,
+    /// Timers that failed and wait to be tried again, by name: not before then. Forgotten by a restart.
+    again: HashMap<Spot, Vec<(Arc<str>, u64)>>,
     /// Keys whose entries may have changed.
     doubtful: HashSet<Arc<str>>,
-    /// For which time the alarm was set, and when it rings.
-    rings: Cell<Option<(u64, Instant)>>,
 }
 
 /// Says which inputs may run together: of a key at most one timer, and that before its messages.
@@ -92,11 +86,6 @@ impl Timing {
         self.in_use = self.in_use || changes.entries().any(|(_, _, entry)| entry.timers.is_some());
     }
 
-    /// When the next one is due, microseconds since 1970.
-    fn next(&self) -> Option<u64> {
-        self.due.first().map(|(due_us, _)| *due_us).filter(|_| !self.held)
-    }
-
     fn set(&mut self, spot: Spot, due_us: Option<u64>) {
         let before = match due_us {
             Some(due_us) => self.of.insert(spot.clone(), due_us),
@@ -115,8 +104,25 @@ impl Timing {
         if timer.attempt == 0 {
             return timer.due_us;
         }
-        let again = self.again.get(&(spot.clone(), Arc::clone(&timer.name)));
-        again.map_or(timer.due_us, |again| timer.due_us.max(*again))
+        let again = self.again.get(spot).into_iter().flatten();
+        let again = again.filter(|(name, _)| *name == timer.name).map(|(_, again)| *again);
+        again.fold(timer.due_us, u64::max)
+    }
+
+    /// A timer that failed isn't tried before then.
+    fn try_again(&mut self, spot: Spot, name: &Arc<str>, at_us: u64) {
+        let again = self.again.entry(spot).or_default();
+        again.retain(|(other, _)| other != name);
+        again.push((Arc::clone(name), at_us));
+    }
+
+    /// Forgets when timers were to be tried again that aren't there any more, or were set anew.
+    fn forget_again(&mut self, spot: &Spot, entry: &state::Entry) {
+        let Some(again) = self.again.get_mut(spot) else { return };
+        again.retain(|(name, _)| entry.timer(name).is_some_and(|timer| timer.attempt > 0));
+        if again.is_empty() {
+            self.again.remove(spot);
+        }
     }
 }
 
@@ -146,8 +152,18 @@ impl Lane {
     pub fn flows(&mut self, flows: bool) {
         self.timing.held = !flows;
         if flows {
-            self.ring(crate::pipeline::unix_us());
+            self.ring(self.shape.clock.now_us());
         }
+    }
+
+    /// The alarm rang.
+    pub fn rung(&mut self) {
+        if let Some(alarm) = &self.parking.alarm {
+            alarm.heard();
+        }
+        self.unpark();
+        self.ring(self.shape.clock.now_us());
+        self.set_alarm();
     }
 
     /// Puts timers that are due into the backlog.
@@ -157,16 +173,10 @@ impl Lane {
         }
         self.follow();
         let before = self.timing.of.len();
-        let held = self.timing.held || !matches!(self.shape.breaker.phase(), Phase::Closed);
-        if !held {
-            for _ in 0..TIMERS_DUE {
-                let Some((due_us, spot)) = self.timing.due.first().cloned() else { break };
-                if due_us > now_us {
-                    break;
-                }
-                self.timing.set(spot.clone(), None);
-                self.launch(spot);
-            }
+        while self.next_due().is_some_and(|due_us| due_us <= now_us) {
+            let Some((_, spot)) = self.timing.due.first().cloned() else { break };
+            self.timing.set(spot.clone(), None);
+            self.launch(spot);
         }
         self.count_waiting(before);
         self.set_alarm();
@@ -248,7 +258,7 @@ impl Lane {
     pub(super) fn landed(&mut self, job: &Job, outcome: Settled) {
         let (Some(fired), Some(key)) = (job.timer, &job.key) else { return };
         if outcome != Settled::Released {
-            let late = crate::pipeline::unix_us().saturating_sub(fired.due_us);
+            let late = self.shape.clock.now_us().saturating_sub(fired.due_us);
             self.shape.metrics.timers().run(outcome, Duration::from_micros(late));
         }
         self.timing.flying.remove(&(Arc::clone(key), fired.stage));
@@ -292,12 +302,11 @@ impl Lane {
             Sentence::Retry(rung) => {
                 let now_us = now_s.saturating_mul(1_000_000);
                 let again = now_us + u64::try_from(rung.as_micros()).unwrap_or(u64::MAX / 2);
-                self.timing.again.insert((spot, Arc::clone(&name)), again);
+                self.timing.try_again(spot, &name, again);
                 entry.set_timer(Timer { name, due_us: fired.due_us, attempt: job.attempt });
                 (Settled::Retried, Vec::new())
             }
             Sentence::End => {
-                self.timing.again.remove(&(spot, Arc::clone(&name)));
                 entry.cancel_timer(&name);
                 let end = Settled::Discarded;
                 let report = shape.addresses.report(job, &failure, end.as_str(), now_s);
@@ -329,6 +338,7 @@ impl Lane {
                 }
                 match self.entry_now(&key, stage) {
                     Ok(entry) => {
+                        self.timing.forget_again(&spot, &entry);
                         let runs = |timer| self.timing.runs_us(&spot, timer);
                         let first = entry.timers().iter().map(runs).min();
                         self.timing.set(spot, first);
@@ -366,20 +376,20 @@ impl Lane {
         self.timing.doubtful.insert(key);
     }
 
-    /// When the next timer is to be looked at; the same for as long as it is the next one.
-    pub(super) fn next_ring(&self) -> Option<Instant> {
-        let due_us = self.timing.next()?;
-        let now = Instant::now();
-        if let Some((of, at)) = self.timing.rings.get()
-            && of == due_us
-            && at > now
-        {
-            return Some(at);
-        }
-        let wait = Duration::from_micros(due_us.saturating_sub(crate::pipeline::unix_us()));
-        let at = now + wait.clamp(Duration::from_micros(100), RING_LATEST);
-        self.timing.rings.set(Some((due_us, at)));
-        Some(at)
+    /// Whether no further key may have a timer.
+    pub(super) fn timers_full(&self) -> bool {
+        self.timing.of.len() + self.timing.flying.len() >= self.shape.timer_keys
+    }
+
+    /// When the next timer is due; none while timers wait, or enough of them are here.
+    pub(super) fn next_due(&self) -> Option<u64> {
+        let (due_us, _) = self.timing.due.first()?;
+        (self.timers_flow() && self.timing.flying.len() < TIMERS_DUE).then_some(*due_us)
+    }
+
+    /// Whether timers that are due run. Where they don't, the intake tells when they do again.
+    fn timers_flow(&self) -> bool {
+        !self.timing.held && matches!(self.shape.breaker.phase(), Phase::Closed)
     }
 }
 

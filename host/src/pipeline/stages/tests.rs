@@ -76,6 +76,7 @@ fn run_on(stages: &[Stage], jobs: &[Job]) -> (Run, Script) {
             if output == "out" { Ok(0) } else { Err(format!("no output '{output}'")) }
         },
         now_us: 0,
+        timers_full: false,
     };
     let run = run(&setting, &mut script, jobs);
     (run, script)

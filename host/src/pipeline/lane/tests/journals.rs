@@ -2,6 +2,7 @@
 
 use super::super::fixture::{Bench, bodies};
 use super::*;
+use crate::clock::Clock;
 use crate::pipeline::breaker::Phase;
 use crate::pipeline::crash::CrashJournal;
 
@@ -48,10 +49,10 @@ async fn a_message_whose_reason_can_be_kept_nowhere_waits_until_its_consumer_is_
 async fn who_ran_when_a_host_died_runs_alone_and_the_condemned_not_at_all() {
     let mut bench = Bench::after(|folder| {
         for _ in 0..=crate::limits::CRASH_DEATHS {
-            let journal = CrashJournal::open(folder);
+            let journal = CrashJournal::open(folder, &Clock::system());
             journal.enter(&[letter("killer")], true).unwrap();
         }
-        let journal = CrashJournal::open(folder);
+        let journal = CrashJournal::open(folder, &Clock::system());
         journal.enter(&[letter("suspect")], false).unwrap();
     });
     bench.arrives_again(1, "a", "x");
@@ -72,19 +73,18 @@ async fn who_ran_when_a_host_died_runs_alone_and_the_condemned_not_at_all() {
     assert_eq!(bodies(&second), ["suspect=2", "y=3"]);
     bench.answers(second, |_| Fate::Safe);
     bench.lane.shape.crashes.end();
-    assert!(!CrashJournal::open(bench.folder.path()).wary(), "all is cleared");
+    assert!(!CrashJournal::open(bench.folder.path(), &Clock::system()).wary(), "all is cleared");
 }
 
 #[tokio::test]
 async fn what_cant_be_noted_doesnt_run() {
-    let mut bench = Bench::after(|folder| drop(CrashJournal::open(folder)));
+    let mut bench = Bench::after(|folder| drop(CrashJournal::open(folder, &Clock::system())));
     let state = bench.folder.path().to_owned();
     bench.lane.shape.crashes.enter(&[letter("other")], false).unwrap();
-    let mut shape = std::mem::replace(&mut bench.lane.shape, Bench::new().lane.shape);
     std::fs::remove_dir_all(&state).unwrap();
     std::fs::write(&state, b"in the way").unwrap();
-    Arc::get_mut(&mut shape).unwrap().crashes = Arc::new(CrashJournal::open(&state));
-    bench.lane.shape = shape;
+    let crashes = Arc::new(CrashJournal::open(&state, &Clock::system()));
+    bench.reshape(|shape| shape.crashes = crashes);
     bench.arrives(1, "a", "x");
     bench.work();
     assert_eq!(bench.counter.ran, ["x"], "what wasn't delivered before needs no note");

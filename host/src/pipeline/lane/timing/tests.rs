@@ -144,3 +144,52 @@ async fn timers_wait_while_nothing_is_consumed() {
     bench.lane.timing.held = false;
     assert_eq!(bench.all_at(61), ["x of a +56"]);
 }
+
+#[tokio::test]
+async fn a_key_too_many_with_timers_fails_and_there_is_room_when_one_has_run() {
+    let mut bench = bench();
+    bench.reshape(|shape| shape.timer_keys = 2);
+    for key in ["a", "b"] {
+        bench.arrives(1, key, "set x 5");
+    }
+    assert!(bench.all_at(1).is_empty());
+    bench.arrives(1, "c", "set x 5");
+    bench.arrives(1, "b", "set y 6");
+    let told = bench.all_at(2);
+    assert!(told.len() == 1 && told[0].contains("timers_full"), "{told:?}");
+    assert_eq!(bench.all_at(5), ["x of a +0", "x of b +0"]);
+    bench.arrives(1, "c", "set x 7");
+    assert_eq!(bench.all_at(8), ["y of b +2", "x of c +1"]);
+}
+
+#[tokio::test]
+async fn of_a_great_many_that_are_due_only_so_many_are_in_hand_and_all_run_in_order() {
+    let mut bench = bench();
+    bench.reshape(|shape| (shape.timer_keys, shape.state_keys) = (usize::MAX, u64::MAX));
+    let many = TIMERS_DUE + 500;
+    for n in 0..many {
+        bench.arrives(1, &format!("{n:05}"), &format!("set x {}", 5 + n / 1000));
+    }
+    assert!(bench.all_at(1).is_empty());
+    bench.lane.ring(99 * SECOND);
+    assert_eq!(bench.lane.timing.flying.len(), TIMERS_DUE);
+    assert_eq!(bench.lane.next_due(), None, "the alarm waits for those");
+    let ran = bench.all_at(99);
+    let wanted = (0..many).map(|n| format!("x of {n:05} +{}", 94 - n / 1000));
+    assert!(ran.into_iter().eq(wanted));
+    assert_eq!(bench.held(), 0);
+}
+
+#[tokio::test]
+async fn what_was_noted_of_a_timer_that_failed_goes_when_it_is_set_anew() {
+    let mut bench = bench();
+    bench.arrives(1, "a", "set fail 5");
+    bench.arrives(1, "b", "set fail 5");
+    assert!(bench.all_at(6).is_empty());
+    assert_eq!(bench.lane.timing.again.len(), 2);
+    bench.arrives(1, "a", "set fail 90");
+    assert!(bench.all_at(7).is_empty());
+    assert_eq!(bench.lane.timing.again.len(), 1);
+    assert_eq!(bench.all_at(40).len(), 1, "the other is told of");
+    assert!(bench.lane.timing.again.is_empty());
+}

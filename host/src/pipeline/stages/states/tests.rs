@@ -111,6 +111,7 @@ impl Bench {
             view: &|key, stage| store.get(key, stage).cloned(),
             resolve: &|_| Ok(0),
             now_us: 0,
+            timers_full: false,
         };
         let mut run = run(&setting, &mut call, &jobs);
         self.store.merge(std::mem::take(&mut run.changes));

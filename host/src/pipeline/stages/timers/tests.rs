@@ -5,7 +5,7 @@ use crate::pipeline::job::{Fired, Job};
 use crate::pipeline::stages::{Outcome, Run, Setting, run};
 use crate::plugin::{Batch, CallError, Decisions, StateChange, TimerChange};
 use crate::state::{Entry, Timer};
-use crate::verdict::Verdict;
+use crate::verdict::{FailureClass, Verdict};
 
 /// Does what a body, or the name of a due timer, says: `set NAME DUE`, `cancel NAME`, `fail`.
 struct Told;
@@ -56,11 +56,16 @@ fn fired(name: &str, stage: usize) -> Job {
 }
 
 fn run_on(before: &[(&str, u64)], jobs: &[Job]) -> Run {
+    run_where(false, before, jobs)
+}
+
+fn run_where(timers_full: bool, before: &[(&str, u64)], jobs: &[Job]) -> Run {
     let setting = Setting {
         stages: &[stage("p"), stage("p")],
         view: &|_, stage| (stage == 1).then(|| entry(before)),
         resolve: &|_| Err(String::new()),
         now_us: 0,
+        timers_full,
     };
     run(&setting, &mut Told, jobs)
 }
@@ -109,4 +114,14 @@ fn a_message_that_sets_too_many_timers_fails_and_leaves_none() {
         matches!(&run.outcomes[64], Outcome::Failed(failure) if failure.code == "too_many_timers")
     );
     assert_eq!(timers(&run, 0).unwrap().len(), 64);
+}
+
+#[test]
+fn a_key_that_would_be_one_too_many_to_have_timers_fails_and_one_that_has_some_goes_on() {
+    let run = run_where(true, &[], &[job("a", 0, "set ring 7")]);
+    let [Outcome::Failed(failure)] = &run.outcomes[..] else { panic!("{:?}", run.outcomes) };
+    assert_eq!((failure.code.as_str(), failure.class), ("timers_full", FailureClass::Memory));
+    assert!(run.changes.is_empty(), "it leaves nothing behind");
+    let run = run_where(true, &[("set x 8", 5)], &[fired("set x 8", 1)]);
+    assert_eq!(timers(&run, 1), Some(vec![("x".to_owned(), 8)]));
 }
