@@ -27,7 +27,7 @@ use std::future::Future;
 use std::io;
 use std::thread::{self, JoinHandle};
 
-pub use self::protocol::{Command, Tap, Watch};
+pub use self::protocol::{Command, StateAsk, StateEnded, StateRequest, Tap, Watch};
 pub use self::reload::{ReloadLine, ReloadOutcome, Reloaded};
 pub use self::status::{
     BrokerStatus, PipelineState, PipelineStatus, PluginStatus, Readiness, Status,

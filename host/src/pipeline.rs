@@ -14,7 +14,7 @@
 //! | `guard` | when a plugin counts as broken, and what stands still then |
 //! | `observe`, `purity` | who looks on while plugins are called; whether they answer the same again |
 //! | `crash` | which messages hosts died with, and who runs alone |
-//! | `keeping`, `sweep` | what is kept before anything is acknowledged; which idle keys are forgotten |
+//! | `keeping`, `sweep`, `forget` | what is kept before anything is acknowledged; which idle keys are forgotten, and those that an operator has forgotten |
 //! | `judge` | what becomes of a failure |
 //! | `start`, `change` | what a pipeline of the config is made of; how pipelines come and go while others run |
 //! | `address`, `publishing`, `journal` | what is sent where, and whether it arrived |
@@ -30,6 +30,7 @@ pub mod field;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod flight;
+mod forget;
 pub mod guard;
 pub mod headers;
 pub mod identity;
@@ -55,7 +56,7 @@ mod sweep;
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -64,6 +65,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::backoff::Backoff;
 pub use self::change::Left;
 use self::crash::CrashJournal;
+pub use self::forget::ForgetError;
 pub use self::intake::{Readiness, State, Want};
 use self::journal::Journal;
 pub use self::keeping::{Commits, Committer};
@@ -73,6 +75,7 @@ pub use self::plugins::{
 };
 use self::shard::{Event, Shard};
 pub use self::start::{Prepared, Setup, StartError};
+use crate::state::Place;
 
 /// All pipelines of a host, running.
 pub struct Pipelines {
@@ -98,6 +101,8 @@ struct Running {
     lane: usize,
     /// See [`shape::Shape::index`].
     index: u16,
+    /// Where its stages keep their state.
+    places: Vec<Arc<Place>>,
     /// What an operator wants of it, whatever it is told on its way out.
     wish: Want,
     want: watch::Sender<Want>,
@@ -221,10 +226,4 @@ async fn join(tasks: &mut Vec<JoinHandle<()>>) {
         }
         tasks.pop();
     }
-}
-
-/// Microseconds since 1970.
-fn unix_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

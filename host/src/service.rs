@@ -12,6 +12,7 @@ mod keeping;
 mod parts;
 mod plugins;
 mod reload;
+mod state;
 mod status;
 mod supervisor;
 mod tables;

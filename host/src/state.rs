@@ -9,12 +9,15 @@
 //! | [`store`] | the trait of what keeps state beyond the process, and its words |
 //! | [`embedded`] | the one in a folder; only there is the database known |
 //! | `record` | one key's entry as bytes |
+//! | [`look`], [`lines`] | what an operator sees of a store; a key as a line of an export |
 //! | [`memory`], [`absent`] | one that doesn't outlast the process, for tests; one that can't be had |
 //! | [`cache`] | what a lane knows of it |
 
 pub mod absent;
 pub mod cache;
 pub mod embedded;
+pub mod lines;
+pub mod look;
 pub mod memory;
 mod record;
 pub mod store;
@@ -23,6 +26,7 @@ mod timers;
 pub use self::absent::AbsentStore;
 pub use self::cache::{Cache, CacheFigures};
 pub use self::embedded::EmbeddedStore;
+pub use self::look::{Look, LookError, OneKey, look};
 pub use self::memory::MemoryStore;
 pub use self::store::{
     Change, Commit, Durability, Kept, Place, Remembered, StateStore, StoreError, Usage,

@@ -15,9 +15,12 @@
 //! ← {"lost":12}
 //! ```
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::status::Status;
+use crate::state::{Look, OneKey};
 
 /// What is asked of a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +59,8 @@ pub enum Request {
         /// The plugin; none is all of them.
         plugin: Option<String>,
     },
+    /// As [`Watch::State`].
+    State(StateRequest),
     /// As [`Watch::Reload`].
     Reload {
         /// The plugin; `None` is the config and all of them.
@@ -80,6 +85,39 @@ pub enum Watch {
         /// What the digest of the version begins with; none is the last one.
         to: Option<String>,
     },
+    /// What plugins remember: lines as [`state::look`](crate::state::look()) tells them, then [`StateEnded`].
+    State(StateRequest),
+}
+
+/// What is asked about what plugins remember.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateRequest {
+    /// The state folder that is meant, so that no other host answers.
+    pub folder: PathBuf,
+    /// What is asked.
+    pub ask: StateAsk,
+}
+
+/// What can be asked about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateAsk {
+    /// What is there?
+    Look(Look),
+    /// Forget that key.
+    Forget(OneKey),
+}
+
+/// The last line about what plugins remember: without it something is missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateEnded {
+    /// Tells it from all other lines.
+    pub state_ended: bool,
+    /// Stages at which the key was forgotten.
+    pub forgotten: usize,
+    /// Why it can't be told, or done.
+    pub error: Option<String>,
 }
 
 /// A look at what a pipeline's plugins are handed and decide.

@@ -202,6 +202,7 @@ async fn converse(
             Ok(Request::Tap(tap)) => Some(Watch::Tap(tap.clone())),
             Ok(Request::Reload { plugin }) => Some(Watch::Reload(plugin.clone())),
             Ok(Request::ReloadPlugin { plugin }) => Some(Watch::ReloadPlugin(plugin.clone())),
+            Ok(Request::State(state)) => Some(Watch::State(state.clone())),
             Ok(Request::Rollback { plugin, to }) => {
                 Some(Watch::Rollback { plugin: plugin.clone(), to: to.clone() })
             }
@@ -270,6 +271,7 @@ fn answer(request: Request, host: &dyn Host, uid: u32, pid: Option<i32>) -> Answ
         // Told apart before.
         Request::PluginHistory { plugin } => Command::PluginHistory(plugin),
         Request::Tap(_)
+        | Request::State(_)
         | Request::Reload { .. }
         | Request::ReloadPlugin { .. }
         | Request::Rollback { .. } => {

@@ -1,21 +1,20 @@
-//! `sluicegate state`: what plugins remember, looked at and mended while no host runs on it.
+//! `sluicegate state`: what plugins remember, looked at and mended: in its folder, or through the host that runs
+//! on it.
 
-mod lines;
+mod source;
 
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
-use serde_json::{Value, json};
+use anyhow::{Context as _, anyhow, bail};
+use serde_json::Value;
 
-use self::lines::{Line, header, is_header};
+use self::source::Source;
 use super::exit;
-use crate::config;
-use crate::limits::{STATE_FOLDER, STATE_PAGE};
-use crate::state::{
-    Change, Commit, Durability, EmbeddedStore, Entry, Kept, Place, StateStore as _, Usage,
-};
+use crate::limits::STATE_PAGE;
+use crate::state::lines::{Line, header, is_header};
+use crate::state::{Durability, EmbeddedStore, Look, OneKey, StateStore as _, StoreError};
 use crate::telemetry::logging::printable;
 
 /// Options of `state`.
@@ -56,7 +55,7 @@ enum Verb {
         #[command(flatten)]
         place: Where,
     },
-    /// Take up what was exported, from standard input; what a key has now is replaced
+    /// Take up what was exported, from standard input, while no host runs; what a key has now is replaced
     Import {
         #[command(flatten)]
         place: Where,
@@ -72,6 +71,9 @@ struct Where {
     /// The state folder itself, instead of a config
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// The control socket of the host that runs on it [default: as the config says, or where hosts put it]
+    #[arg(long, value_name = "PATH", env = "SLUICEGATE_SOCKET")]
+    socket: Option<PathBuf>,
 }
 
 /// One key.
@@ -93,186 +95,92 @@ struct One {
 /// # Errors
 /// What it couldn't do.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    tokio::task::spawn_blocking(move || match args.verb {
+    match args.verb {
         Verb::Ls { place, pipeline, stage, prefix, limit, json } => {
-            let store = open(&place)?;
-            match pipeline {
-                None => list_places(&store, json),
+            let what = match pipeline {
+                None => Look::Places,
                 Some(pipeline) => {
-                    let places = places_of(&store, &pipeline, stage.as_deref())?;
-                    list_keys(&store, &places, (prefix.unwrap_or_default(), limit), json)
+                    Look::Keys { pipeline, stage, prefix: prefix.unwrap_or_default(), limit }
                 }
-            }
+            };
+            list(&place, &what, json).await
         }
-        Verb::Get(one) => get(&one),
-        Verb::Rm(one) => remove(&one),
-        Verb::Export { place } => export(&place),
-        Verb::Import { place } => import(&place, &mut io::stdin().lock()),
-    })
-    .await?
-}
-
-fn open(place: &Where) -> anyhow::Result<EmbeddedStore> {
-    let folder = folder(place)?;
-    if !EmbeddedStore::is_there(&folder) {
-        bail!("there is no state in {}", folder.display());
+        Verb::Get(one) => get(one).await,
+        Verb::Rm(one) => remove(one).await,
+        Verb::Export { place } => list(&place, &Look::Export, true).await,
+        Verb::Import { place } => {
+            tokio::task::spawn_blocking(move || import(&place, &mut io::stdin().lock())).await?
+        }
     }
-    Ok(EmbeddedStore::open(&folder, Durability::Power)?)
 }
 
-fn folder(place: &Where) -> anyhow::Result<PathBuf> {
-    let dir = match &place.dir {
-        Some(dir) => dir.clone(),
-        None => {
-            let (config, _) = config::read(&place.config).map_err(|problems| {
-                let text = config::load(&place.config).unwrap_or_default();
-                anyhow::anyhow!("{}", config::render_all(&problems, &text, false))
-            })?;
-            config.service.state_dir
-        }
+async fn list(place: &Where, what: &Look, json: bool) -> anyhow::Result<ExitCode> {
+    let mut out = io::BufWriter::new(io::stdout());
+    let mut failed = None;
+    let mut print = |line: String| {
+        let line = if json { line } else { words(what, &line) };
+        failed = writeln!(out, "{line}").err();
+        failed.is_none()
     };
-    Ok(dir.join(STATE_FOLDER))
+    Source::open(place).await?.look(what, &mut print).await?;
+    match failed.map_or_else(|| out.flush(), Err) {
+        // Whoever reads it has enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        done => Ok(done.map(|()| ExitCode::SUCCESS)?),
+    }
 }
 
-fn places_of(
-    store: &EmbeddedStore,
-    pipeline: &str,
-    stage: Option<&str>,
-) -> anyhow::Result<Vec<Place>> {
-    let all = store.places().into_iter().map(|(place, _)| place);
-    let own: Vec<Place> = all.filter(|place| &*place.pipeline == pipeline).collect();
-    let named = own.iter().filter(|place| stage.is_none_or(|stage| place.stage() == stage));
-    let found: Vec<Place> = named.cloned().collect();
+/// A line of a listing for people.
+fn words(what: &Look, line: &str) -> String {
+    let line: Value = serde_json::from_str(line).unwrap_or_default();
+    let text = |field: &str| printable(line[field].as_str().unwrap_or_default()).to_string();
+    let (stage, bytes) = (text("stage"), &line["bytes"]);
+    match what {
+        Look::Places => {
+            format!("{}  {stage}  {} keys  {bytes} bytes", text("pipeline"), line["keys"])
+        }
+        Look::Keys { .. } | Look::Key(_) | Look::Export => {
+            format!("{stage}  {}  {bytes} bytes", text("key"))
+        }
+    }
+}
+
+async fn get(one: One) -> anyhow::Result<ExitCode> {
+    let One { place, pipeline, key, stage } = one;
+    let what = Look::Key(OneKey { pipeline, key: key.clone(), stage });
+    let mut found: Vec<String> = Vec::new();
+    let mut take = |line| {
+        found.push(line);
+        true
+    };
+    Source::open(&place).await?.look(&what, &mut take).await?;
     if found.is_empty() {
-        let stages: Vec<String> = own.iter().map(Place::stage).collect();
-        bail!("nothing is kept there; pipeline '{pipeline}' has state at: {}", stages.join(", "));
-    }
-    Ok(found)
-}
-
-fn list_places(store: &EmbeddedStore, json: bool) -> anyhow::Result<ExitCode> {
-    let mut out = io::stdout().lock();
-    for (place, Usage { keys, bytes }) in store.places() {
-        let (pipeline, stage) = (&place.pipeline, place.stage());
-        if json {
-            let line =
-                json!({ "pipeline": &**pipeline, "stage": stage, "keys": keys, "bytes": bytes });
-            writeln!(out, "{line}")?;
-        } else {
-            let (pipeline, stage) = (printable(pipeline), printable(&stage));
-            writeln!(out, "{pipeline}  {stage}  {keys} keys  {bytes} bytes")?;
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn list_keys(
-    store: &EmbeddedStore,
-    places: &[Place],
-    (prefix, limit): (String, usize),
-    json: bool,
-) -> anyhow::Result<ExitCode> {
-    let mut out = io::stdout().lock();
-    let mut left = limit;
-    for place in places {
-        each(store, place, |key, kept| {
-            if left == 0 {
-                return Ok(false);
-            }
-            if !key.starts_with(&prefix) {
-                return Ok(true);
-            }
-            left -= 1;
-            let (stage, bytes) = (place.stage(), kept.entry.size());
-            if json {
-                let touched = kept.touched_s;
-                let line =
-                    json!({ "stage": stage, "key": key, "bytes": bytes, "touched_s": touched });
-                writeln!(out, "{line}")?;
-            } else {
-                writeln!(out, "{}  {}  {bytes} bytes", printable(&stage), printable(key))?;
-            }
-            Ok(true)
-        })?;
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Every key of a place, until told to stop.
-fn each(
-    store: &EmbeddedStore,
-    place: &Place,
-    mut tell: impl FnMut(&str, &Kept) -> anyhow::Result<bool>,
-) -> anyhow::Result<()> {
-    let mut after: Option<std::sync::Arc<str>> = None;
-    loop {
-        let keys = store.keys(place, after.as_deref(), STATE_PAGE)?;
-        for (key, kept) in &keys {
-            if !tell(key, kept)? {
-                return Ok(());
-            }
-        }
-        match keys.last() {
-            Some((key, _)) => after = Some(std::sync::Arc::clone(key)),
-            None => return Ok(()),
-        }
-    }
-}
-
-fn get(one: &One) -> anyhow::Result<ExitCode> {
-    let store = open(&one.place)?;
-    let mut found = Vec::new();
-    for place in places_of(&store, &one.pipeline, one.stage.as_deref())? {
-        if let Some(kept) = store.load(&place, &one.key)? {
-            let line = Line::of(&place, &one.key, &kept);
-            let mut shown = serde_json::to_value(&line).context("state as JSON")?;
-            if let Some(bytes) = &kept.entry.bytes
-                && let Ok(decoded) = rmp_serde::from_slice::<Value>(bytes)
-            {
-                shown["decoded"] = decoded;
-            }
-            found.push(shown);
-        }
-    }
-    if found.is_empty() {
-        eprintln!("sluicegate: key '{}' has nothing there", printable(&one.key));
+        eprintln!("sluicegate: key '{}' has nothing there", printable(&key));
         return Ok(ExitCode::from(exit::FAILURE));
     }
+    let found: Vec<Value> =
+        found.iter().map(|line| serde_json::from_str(line)).collect::<Result<_, _>>()?;
     println!("{}", serde_json::to_string_pretty(&found).context("state as JSON")?);
     Ok(ExitCode::SUCCESS)
 }
 
-fn remove(one: &One) -> anyhow::Result<ExitCode> {
-    let store = open(&one.place)?;
-    let mut commit = Commit::new(one.pipeline.as_str().into(), 0);
-    for place in places_of(&store, &one.pipeline, one.stage.as_deref())? {
-        let key = one.key.as_str().into();
-        commit.entries.push(Change { place: place.into(), key, entry: Entry::default() });
-    }
-    let before = store.usage(&one.pipeline).keys;
-    store.commit(&[commit])?;
-    println!("forgotten at {} stages", before - store.usage(&one.pipeline).keys);
-    Ok(ExitCode::SUCCESS)
-}
-
-fn export(place: &Where) -> anyhow::Result<ExitCode> {
-    let store = open(place)?;
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    writeln!(out, "{}", header())?;
-    for (place, _) in store.places() {
-        each(&store, &place, |key, kept| {
-            let line = serde_json::to_string(&Line::of(&place, key, kept))?;
-            writeln!(out, "{line}")?;
-            Ok(true)
-        })?;
-    }
-    out.flush()?;
+async fn remove(one: One) -> anyhow::Result<ExitCode> {
+    let One { place, pipeline, key, stage } = one;
+    let forgotten = Source::open(&place).await?.forget(OneKey { pipeline, key, stage }).await?;
+    println!("forgotten at {forgotten} stages");
     Ok(ExitCode::SUCCESS)
 }
 
 fn import(place: &Where, input: &mut impl BufRead) -> anyhow::Result<ExitCode> {
     // Into a folder that is new as well: that is how state moves to another machine.
-    let store = EmbeddedStore::open(&folder(place)?, Durability::Power)?;
+    let (folder, _) = source::folder(place)?;
+    let store = match EmbeddedStore::open(&folder, Durability::Power) {
+        Err(StoreError::InUse { folder }) => bail!(
+            "a host runs on {folder}, and what is imported would take keys away under its messages: stop it, \
+             import, start it again"
+        ),
+        opened => opened?,
+    };
     let mut lines = input.lines();
     let first = lines.next().transpose()?.unwrap_or_default();
     if !is_header(&first) {
@@ -282,7 +190,8 @@ fn import(place: &Where, input: &mut impl BufRead) -> anyhow::Result<ExitCode> {
     let mut count = 0;
     for (number, line) in lines.enumerate() {
         let parsed = serde_json::from_str::<Line>(&line?);
-        let commit = parsed.map_err(anyhow::Error::from).and_then(Line::into_commit);
+        let commit = parsed.map_err(anyhow::Error::from);
+        let commit = commit.and_then(|line| line.into_commit().map_err(|why| anyhow!(why)));
         commits.push(commit.with_context(|| format!("line {}", number + 2))?);
         count += 1;
         if commits.len() == STATE_PAGE {

@@ -74,10 +74,11 @@ impl Pipelines {
         let wish = left.as_ref().map_or(Want::Run, |left| left.wish);
         let mut legacies = left.map(|left| left.lanes).unwrap_or_default().into_iter();
         let mut publishing = Vec::new();
-        let now_us = super::unix_us();
+        let now_us = shape.clock.now_us();
         let anew = legacies.len() == 0;
         let stateful = shape.plugins.iter().any(|slot| slot.current().stateful());
-        let timers = if stateful { self.timers(shape) } else { Vec::new() };
+        let timers = if stateful { self.timers(shape).await } else { Vec::new() };
+        let mut timers = timers.into_iter();
         for (number, shard) in self.shards.iter().enumerate() {
             let (groups, requests) = mpsc::channel(1);
             let (breaker, metrics) = (Arc::clone(&shape.breaker), shape.metrics.clone());
@@ -91,10 +92,9 @@ impl Pipelines {
                     |one: &&Remembered| usize::from(one.partition) % self.shards.len() == number;
                 new.recall(prepared.remembered.iter().filter(own).copied(), now_us);
             }
-            let own = |due: &&Due| partition(&due.1) % self.shards.len() == number;
-            new.index(timers.iter().filter(own).cloned());
+            new.index(timers.next().into_iter().flatten());
             if stateful || shape.policy.retry.order == RetryOrder::Key {
-                new = new.with_alarm(Alarm::start(lane, shard.clone()));
+                new = new.with_alarm(Alarm::start(lane, shard.clone(), shape.clock.clone()));
             }
             if let Some(Some(legacy)) = legacies.next() {
                 new = new.inherit(legacy);
@@ -105,16 +105,26 @@ impl Pipelines {
         self.begin(prepared, lane, wish, (publishing, abandon));
     }
 
-    /// The first timer of each key and stage that has one.
-    fn timers(&self, shape: &Shape) -> Vec<Due> {
-        let mut timers = Vec::new();
-        for (stage, place) in shape.places.iter().enumerate() {
-            match self.commits.store().due(place, u64::MAX, usize::MAX) {
-                Ok(due) => timers.extend(due.into_iter().map(|(due_us, key)| (due_us, key, stage))),
-                Err(error) => tracing::error!(%place, %error, "timers wait for the next start"),
+    /// The first timer of each key and stage that has one, shard by shard. There may be millions.
+    async fn timers(&self, shape: &Shape) -> Vec<Vec<Due>> {
+        let (store, places) = (Arc::clone(self.commits.store()), shape.places.clone());
+        let shards = self.shards.len();
+        let read = move || {
+            let mut timers: Vec<Vec<Due>> = vec![Vec::new(); shards];
+            for (stage, place) in places.iter().enumerate() {
+                match store.due(place, u64::MAX, usize::MAX) {
+                    Ok(due) => {
+                        for (due_us, key) in due {
+                            timers[partition(&key) % shards].push((due_us, key, stage));
+                        }
+                    }
+                    Err(error) => tracing::error!(%place, %error, "timers wait for the next start"),
+                }
             }
-        }
-        timers
+            timers
+        };
+        // It ends early where the runtime does.
+        tokio::task::spawn_blocking(read).await.unwrap_or_default()
     }
 
     fn begin(
@@ -136,6 +146,7 @@ impl Pipelines {
             queue: request.queue.clone(),
             lane,
             index: shape.index,
+            places: shape.places.clone(),
             wish,
             want,
             state: Arc::clone(&state),

@@ -14,6 +14,7 @@ mod commit;
 mod crash;
 #[cfg(test)]
 mod fixture;
+mod forgetting;
 mod give_up;
 mod group;
 mod judging;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use self::forgetting::{Forget, Forgotten};
 use self::group::{End, Entry, Group};
 pub use self::legacy::Legacy;
 use self::parking::Parking;
@@ -72,6 +74,8 @@ pub struct Lane {
     tried: Vec<(Job, Failure)>,
     parking: Parking,
     timing: Timing,
+    /// Keys to be forgotten as soon as nothing of theirs is under way; until then none of theirs begins.
+    forgetting: Vec<Forget>,
     /// Another version of a plugin serves: nothing new begins until what runs is settled. Since when.
     winding: Option<Instant>,
     /// Whether anything under way may have changed a key's state.
@@ -100,6 +104,7 @@ impl Lane {
             tried: Vec::new(),
             parking: Parking::default(),
             timing: Timing::default(),
+            forgetting: Vec::new(),
             winding: None,
             stateful: false,
         }
@@ -143,10 +148,12 @@ impl Lane {
         let running = &mut self.running;
         let mut gate = self.parking.gate();
         let mut turns = self.timing.turns();
+        let forgetting = &self.forgetting;
         let mut taken = self.backlog.take(limits, |job| {
             let key = job.key.as_ref();
             let held = half_told.as_ref().is_some_and(|keys| key.is_none_or(|k| !keys.contains(k)));
             !held
+                && !forgetting.iter().any(|it| it.is_of(key))
                 && gate.opens_to(job)
                 && turns.opens_to(job)
                 && job.identity.is_none_or(|identity| running.insert(identity.whole))
@@ -192,7 +199,13 @@ impl Lane {
         let shape = &*self.shape;
         let view = |key: &str, stage: usize| self.known(key, stage).cloned();
         let resolve = |output: &str| shape.addresses.resolve(output);
-        let setting = Setting { stages: &shape.stages, view: &view, resolve: &resolve, now_us };
+        let setting = Setting {
+            stages: &shape.stages,
+            view: &view,
+            resolve: &resolve,
+            now_us,
+            timers_full: self.timers_full(),
+        };
         let run = stages::run(&setting, call, jobs);
         if run.rewound > 0 {
             shape.metrics.rewound(run.rewound);
@@ -252,7 +265,7 @@ impl Lane {
             self.give_up(group, done, !room);
             return;
         }
-        let now_s = super::unix_us() / 1_000_000;
+        let now_s = self.shape.clock.now_s();
         let impossible = done.fates.iter().any(|fate| matches!(fate, Fate::Impossible(_)));
         let mut changes = group.changes;
         let (mut failed, mut open) = (Vec::new(), Vec::new());
@@ -275,6 +288,7 @@ impl Lane {
         self.commit(open, changes);
         self.backlog.push_front(rewound);
         self.sentence_failed(failed, now_s);
+        self.forget_quiet();
         self.follow_timers();
         self.dispatch();
     }
@@ -352,6 +366,7 @@ impl Lane {
         self.release(stranded);
         self.release_tried();
         self.forget_parked();
+        self.forget_quiet();
     }
 
     /// What a key was handed on top of what is here of it is undone.
@@ -362,28 +377,6 @@ impl Lane {
             self.cache.reached(highest);
         }
         self.cache.rewind(key);
-    }
-
-    /// No more will come: releases all but what is being kept, whose outputs are safe.
-    pub fn wind_up(&mut self) {
-        self.lost(u64::MAX);
-        for entry in self.publishing.take().into_iter().flat_map(|group| group.entries) {
-            self.settle(entry.job, Settlement::Release, Settled::Released);
-        }
-    }
-
-    /// Whether something is being kept.
-    pub fn is_committing(&self) -> bool {
-        self.confirmed.is_some() || self.committing.is_some()
-    }
-
-    /// The shard stops: what is still held here, if only for a consumer that is gone, is released.
-    pub fn close(&mut self) {
-        self.wind_up();
-        let groups = [self.confirmed.take(), self.committing.take()];
-        for entry in groups.into_iter().flatten().flat_map(|group| group.entries) {
-            self.settle(entry.job, Settlement::Release, Settled::Released);
-        }
     }
 }
 

@@ -19,6 +19,7 @@ use super::lane::{Lane, Legacy};
 use super::publishing::Done;
 use crate::broker::Settlement;
 use crate::limits::{PARTITIONS, RELEASE_TIMEOUT};
+use crate::state::Place;
 
 /// What a shard is told.
 pub enum Event {
@@ -34,6 +35,9 @@ pub enum Event {
     Committed(usize),
     /// Those keys of that pipeline weren't used at that stage since then, in seconds since 1970.
     Idle(usize, usize, Vec<Arc<str>>, u64),
+    /// That key of that pipeline is to be forgotten at those stages. Answered with the number of them at which
+    /// it had something.
+    Forget(usize, Arc<str>, Vec<Arc<Place>>, oneshot::Sender<usize>),
     /// Consumers of that pipeline up to this one are gone.
     Lost(usize, u64),
     /// Consumers of that pipeline up to this one are being wound down; all that they handed out is here.
@@ -201,12 +205,12 @@ impl<G: Guests> Worker<G> {
             Event::Idle(id, stage, keys, since_s) => {
                 self.tell(id, |lane| lane.idle(stage, keys, since_s));
             }
+            Event::Forget(id, key, places, answer) => {
+                self.tell(id, |lane| lane.forget(key, places, answer));
+            }
             Event::Lost(id, consumer) => self.tell(id, |lane| lane.lost(consumer)),
             Event::Draining(id, consumer) => self.tell(id, |lane| lane.draining(consumer)),
-            Event::Due(id) => self.tell(id, |lane| {
-                lane.unpark();
-                lane.ring(super::unix_us());
-            }),
+            Event::Due(id) => self.tell(id, Lane::rung),
             Event::Flows(id, flows) => self.tell(id, |lane| lane.flows(flows)),
             Event::Ping(answer) => drop(answer.send(())),
             Event::Stop => {

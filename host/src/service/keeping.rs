@@ -26,7 +26,7 @@ pub(super) async fn open(
     };
     match opened {
         Ok(store) => Ok(Arc::new(store)),
-        Err(error @ StoreError::Failed { .. }) if !needed => {
+        Err(error @ (StoreError::Failed { .. } | StoreError::InUse { .. })) if !needed => {
             tracing::error!(%error, "no plugin needs it yet");
             Ok(Arc::new(AbsentStore(error)))
         }

@@ -105,7 +105,7 @@ impl admin::Host for Inner {
                 State::Stopped => reasons.push(format!("pipeline '{name}' has stopped")),
             }
             if let Some(why) = paused.remove(name).flatten() {
-                reasons.push(format!("pipeline '{name}' can't publish: {why}"));
+                reasons.push(format!("pipeline '{name}' is held up: {why}"));
             }
         }
         let notes = self.telemetry.conditions().into_iter();
@@ -166,6 +166,7 @@ impl admin::Host for Inner {
             Watch::Tap(tap) => self.tap(tap),
             Watch::Reload(plugin) => self.follow_reload(plugin),
             Watch::ReloadPlugin(plugin) => self.reload_plugin(&plugin),
+            Watch::State(request) => self.follow_state(request),
             Watch::Rollback { plugin, to } => self.roll_back(&plugin, to),
         }
     }

@@ -26,6 +26,14 @@ impl StateStore for AbsentStore {
         Err(self.0.clone())
     }
 
+    fn walk(
+        &self,
+        _: &dyn Fn(&Place) -> bool,
+        _: &mut dyn FnMut(&Place, &str, Kept) -> bool,
+    ) -> Result<(), StoreError> {
+        Err(self.0.clone())
+    }
+
     fn due(&self, _: &Place, _: u64, _: usize) -> Result<Vec<(u64, Arc<str>)>, StoreError> {
         Err(self.0.clone())
     }

@@ -139,6 +139,34 @@ impl StateStore for EmbeddedStore {
         })
     }
 
+    fn walk(
+        &self,
+        of: &dyn Fn(&Place) -> bool,
+        tell: &mut dyn FnMut(&Place, &str, Kept) -> bool,
+    ) -> Result<(), StoreError> {
+        let places = self.places();
+        // The table is as it was when this began; others go on meanwhile.
+        let (numbers, table) = self.with("read", |open| {
+            let number = |(place, _)| open.number(&place).map(|number| (place, number));
+            let numbers: Vec<_> = places.into_iter().filter_map(number).collect();
+            Ok((numbers, open.read(STATE)?))
+        })?;
+        unpanicked("read", || {
+            for (place, number) in numbers.iter().filter(|(place, _)| of(place)) {
+                let (from, until) = (layout::key(*number, ""), layout::after(*number));
+                for item in table.range::<&[u8]>(&*from..&*until).map_err(unread)? {
+                    let (bytes, value) = item.map_err(unread)?;
+                    let key = layout::key_of(bytes.value());
+                    let key = key.ok_or_else(|| damaged(place, "a key"))?;
+                    if !tell(place, key, decode(place, key, value.value())?) {
+                        return Ok(());
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
     fn due(
         &self,
         place: &Place,

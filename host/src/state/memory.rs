@@ -18,6 +18,8 @@ struct Inner {
     remembered: BTreeMap<Arc<str>, BTreeSet<Remembered>>,
     /// Why every write fails, where one does.
     refusal: Option<String>,
+    /// Keys that can't be read until they are written anew.
+    damaged: BTreeSet<Arc<str>>,
 }
 
 impl MemoryStore {
@@ -32,6 +34,11 @@ impl MemoryStore {
         self.lock().refusal = why.map(str::to_owned);
     }
 
+    /// Has it find a key damaged, until that is written anew or removed.
+    pub fn damage(&self, key: &str) {
+        self.lock().damaged.insert(key.into());
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -39,7 +46,12 @@ impl MemoryStore {
 
 impl StateStore for MemoryStore {
     fn load(&self, place: &Place, key: &str) -> Result<Option<Kept>, StoreError> {
-        Ok(self.lock().places.get(place).and_then(|keys| keys.get(key)).cloned())
+        let inner = self.lock();
+        if inner.damaged.contains(key) {
+            let what = format!("{place}, key '{key}'");
+            return Err(StoreError::Damaged { what, why: "as a test says".to_owned() });
+        }
+        Ok(inner.places.get(place).and_then(|keys| keys.get(key)).cloned())
     }
 
     fn commit(&self, commits: &[Commit]) -> Result<(), StoreError> {
@@ -47,6 +59,7 @@ impl StateStore for MemoryStore {
         inner.writable()?;
         for commit in commits {
             for change in &commit.entries {
+                inner.damaged.remove(&change.key);
                 let keys = inner.places.entry((*change.place).clone()).or_default();
                 if change.entry.is_vacant() {
                     keys.remove(&change.key);
@@ -76,6 +89,22 @@ impl StateStore for MemoryStore {
         let keys = inner.places.get(place).into_iter().flatten();
         let behind = keys.filter(|(key, _)| after.is_none_or(|after| ***key > *after));
         Ok(behind.take(limit).map(|(key, kept)| (Arc::clone(key), kept.clone())).collect())
+    }
+
+    fn walk(
+        &self,
+        of: &dyn Fn(&Place) -> bool,
+        tell: &mut dyn FnMut(&Place, &str, Kept) -> bool,
+    ) -> Result<(), StoreError> {
+        let inner = self.lock();
+        for (place, keys) in inner.places.iter().filter(|(place, _)| of(place)) {
+            for (key, kept) in keys {
+                if !tell(place, key, kept.clone()) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
     }
 
     fn due(

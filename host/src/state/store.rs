@@ -97,6 +97,12 @@ pub enum StoreError {
         /// What it said.
         why: String,
     },
+    /// A host runs on it.
+    #[error("the state in {folder} is in use; a running host has it; stop that one first")]
+    InUse {
+        /// Its folder.
+        folder: String,
+    },
     /// What is there isn't what was written.
     #[error("the state of {what} is damaged: {why}; {}", REMEDY)]
     Damaged {
@@ -145,6 +151,17 @@ pub trait StateStore: Send + Sync {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(Arc<str>, Kept)>, StoreError>;
+
+    /// Every key of those places, as all of them are at one moment, place by place and in the order of the
+    /// keys' bytes, until `tell` has enough.
+    ///
+    /// # Errors
+    /// They can't be read, or are damaged.
+    fn walk(
+        &self,
+        of: &dyn Fn(&Place) -> bool,
+        tell: &mut dyn FnMut(&Place, &str, Kept) -> bool,
+    ) -> Result<(), StoreError>;
 
     /// Up to `limit` keys of a place whose first timer is due by then, the earliest first: when, and which.
     ///

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::Lane;
 use super::group::{End, Entry, Group};
+use super::{Forgotten, Lane};
 use crate::broker::Settlement;
 use crate::fault::{self, Point};
 use crate::limits::STATE_SWEEP_SHARE;
@@ -115,14 +115,8 @@ impl Lane {
             if kept.touched_s > since_s || kept.entry.timers.is_some() {
                 continue;
             }
-            let generation = match self.cache.get(&key, stage) {
-                Some(entry) => entry.generation + 1,
-                None => {
-                    self.cache.learn(&key, stage, None);
-                    self.cache.get(&key, stage).map_or(0, |entry| entry.generation)
-                }
-            };
-            changes.set(&key, stage, state::Entry { generation, ..state::Entry::default() });
+            let vacant = self.vacant(&key, stage);
+            changes.set(&key, stage, vacant);
         }
         let swept = changes.entries().count();
         if swept > 0 {
@@ -131,9 +125,25 @@ impl Lane {
         }
     }
 
+    /// What a key has at a stage where all that it had is forgotten.
+    pub(super) fn vacant(&mut self, key: &Arc<str>, stage: usize) -> state::Entry {
+        let generation = match self.cache.get(key, stage) {
+            Some(entry) => entry.generation + 1,
+            None => {
+                self.cache.learn(key, stage, None);
+                self.cache.get(key, stage).map_or(0, |entry| entry.generation)
+            }
+        };
+        state::Entry { generation, ..state::Entry::default() }
+    }
+
     /// Keeps what published messages did, then settles them.
     pub(super) fn commit(&mut self, entries: Vec<Entry>, changes: Changes) {
-        let group = Group { entries, changes, ..Group::default() };
+        self.commit_group(Group { entries, changes, ..Group::default() });
+    }
+
+    /// The same of a group that is all to be kept.
+    pub(super) fn commit_group(&mut self, group: Group) {
         match &mut self.confirmed {
             Some(confirmed) => confirmed.merge(group),
             none => *none = Some(group),
@@ -146,7 +156,7 @@ impl Lane {
             return;
         }
         let Some(mut group) = self.confirmed.take() else { return };
-        group.at_us = crate::pipeline::unix_us();
+        group.at_us = self.shape.clock.now_us();
         let commit = self.commit_of(&group);
         let bodies = || group.entries.iter().map(|entry| &*entry.job.body);
         fault::point(Point::PreCommit, bodies);
@@ -199,6 +209,8 @@ impl Lane {
         for entry in group.entries {
             self.finish(entry, at_us);
         }
+        group.forgotten.into_iter().for_each(Forgotten::tell);
+        self.forget_quiet();
         self.follow_timers();
         self.commit_next();
     }

@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use super::forgetting::Forgotten;
 use crate::pipeline::address::{Planned, Role};
 use crate::pipeline::job::Job;
 use crate::pipeline::publishing::Fate;
@@ -20,6 +21,8 @@ pub(super) struct Group {
     pub(super) changes: Changes,
     /// When its commit was made, microseconds since 1970.
     pub(super) at_us: u64,
+    /// Who waits to hear that keys are forgotten.
+    pub(super) forgotten: Vec<Forgotten>,
 }
 
 /// A message that ran.
@@ -58,6 +61,7 @@ impl Group {
         self.entries.extend(later.entries);
         self.items.extend(later.items);
         self.changes.merge(later.changes);
+        self.forgotten.extend(later.forgotten);
     }
 
     /// Takes out entries with their items.

@@ -18,7 +18,7 @@ use super::group::{End, Group};
 use crate::broker::Settlement;
 use crate::config::RetryOrder;
 use crate::limits::RETRY_PARK_TIME;
-use crate::pipeline::alarm::Alarm;
+use crate::pipeline::alarm::{Alarm, Times};
 use crate::pipeline::job::Job;
 use crate::pipeline::judge::{Sentence, judge};
 use crate::pipeline::stages::Outcome;
@@ -271,7 +271,7 @@ impl Lane {
     pub(super) fn set_alarm(&self) {
         if let Some(alarm) = &self.parking.alarm {
             let parked = self.parking.keys.values().map(|parked| parked.until).min();
-            alarm.set(parked.into_iter().chain(self.next_ring()).min());
+            alarm.set(Times { parked, due_us: self.next_due() });
         }
     }
 }

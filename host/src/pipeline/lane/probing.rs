@@ -55,7 +55,7 @@ impl Lane {
         if self.tried.is_empty() || self.plugin_broken() {
             return;
         }
-        let now_s = crate::pipeline::unix_us() / 1_000_000;
+        let now_s = self.shape.clock.now_s();
         let mut group = Group::default();
         for (job, failure) in std::mem::take(&mut self.tried) {
             let (end, items) = self.sentence(&job, failure, now_s);

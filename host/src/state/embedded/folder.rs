@@ -62,10 +62,9 @@ pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
     let file = file.map_err(|error| failed(format!("{}: {error}", folder.display())))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(failed(format!(
-            "{} is in use; a running host has it; stop that one first",
-            folder.display()
-        ))),
+        Err(TryLockError::WouldBlock) => {
+            Err(StoreError::InUse { folder: folder.display().to_string() })
+        }
         Err(TryLockError::Error(error)) => Err(failed(format!("{}: {error}", folder.display()))),
     }
 }

@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::state::{Change, Commit, Entry, Kept, Place, Shadow, Timer};
+use super::{Change, Commit, Entry, Kept, Place, Shadow, Timer};
 
 /// The format's version.
 const FORMAT: u32 = 1;
@@ -18,7 +17,7 @@ const FORMAT: u32 = 1;
 /// All that a key has at a stage.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Line {
+pub struct Line {
     pipeline: String,
     plugin: String,
     #[serde(default)]
@@ -52,17 +51,21 @@ struct TimerLine {
 }
 
 /// The first line.
-pub(super) fn header() -> Value {
+#[must_use]
+pub fn header() -> Value {
     json!({ "sluicegate_state": FORMAT })
 }
 
 /// Whether a line is the first of a format that is known.
-pub(super) fn is_header(line: &str) -> bool {
+#[must_use]
+pub fn is_header(line: &str) -> bool {
     serde_json::from_str::<Value>(line).is_ok_and(|value| value == header())
 }
 
 impl Line {
-    pub(super) fn of(place: &Place, key: &str, kept: &Kept) -> Self {
+    /// What a key has.
+    #[must_use]
+    pub fn of(place: &Place, key: &str, kept: &Kept) -> Self {
         let text = |bytes: &Bytes| STANDARD.encode(bytes);
         let Entry { bytes, schema, shadow, timers, .. } = &kept.entry;
         let shadow = shadow.as_ref().map(|shadow| ShadowLine {
@@ -87,11 +90,28 @@ impl Line {
         }
     }
 
+    /// As it is printed, without the line's end.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.value().to_string()
+    }
+
+    /// As JSON.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        // Text and numbers always have a JSON.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
     /// What takes it up.
-    pub(super) fn into_commit(self) -> anyhow::Result<Commit> {
+    ///
+    /// # Errors
+    /// It makes no sense.
+    pub fn into_commit(self) -> Result<Commit, String> {
         let bytes = |text: Option<String>| {
             let decoded = text.map(|text| STANDARD.decode(text)).transpose();
-            decoded.map(|bytes| bytes.map(Bytes::from)).context("the state is no base64")
+            let decoded = decoded.map_err(|error| format!("the state is no base64: {error}"))?;
+            Ok::<_, String>(decoded.map(Bytes::from))
         };
         let shadow = match self.shadow {
             Some(ShadowLine { schema, state }) => Some(Shadow { schema, bytes: bytes(state)? }),
