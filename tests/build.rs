@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Every crate under `guests/`, and the constant that it becomes.
-const GUESTS: [(&str, &str, &str); 8] = [
+const GUESTS: [(&str, &str, &str); 9] = [
     ("courier", "COURIER", "A plugin that hands messages on, or does what they say."),
     ("files", "FILES", "A plugin that opens a file."),
     ("hostile", "HOSTILE", "A plugin that misbehaves as its messages tell it to."),
@@ -21,6 +21,7 @@ const GUESTS: [(&str, &str, &str); 8] = [
     ("other-world", "OTHER_WORLD", "A component that is no plugin."),
     ("tally", "TALLY", "A plugin that counts per key."),
     ("tally-next", "TALLY_NEXT", "Its next version, with another schema of its state."),
+    ("waker", "WAKER", "A plugin that counts per key and is woken when its messages say."),
 ];
 
 fn main() {

@@ -4,6 +4,7 @@
 mod altered;
 mod duplicates;
 mod faults;
+mod keys;
 mod parking;
 mod poison;
 mod reading;
@@ -12,5 +13,7 @@ mod replays;
 mod rewind;
 mod schedule;
 mod stopping;
+mod timers;
+mod ttl;
 mod verdicts;
 mod world;

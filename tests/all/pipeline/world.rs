@@ -11,6 +11,7 @@ use serde_json::Value;
 use sluicegate::admin::Reloaded;
 use sluicegate::broker::embedded::Embedded;
 use sluicegate::broker::{Broker, Outgoing, Published};
+use sluicegate::clock::Clock;
 use sluicegate::config;
 use sluicegate::message::{Message, Properties, Table};
 use sluicegate::plugin::capsule::Capsule;
@@ -19,6 +20,8 @@ use sluicegate::telemetry::{PipelineSnapshot, Telemetry};
 use sluicegate_tests::guests;
 use tempfile::TempDir;
 
+/// Where clocks that are held begin, microseconds since 1970.
+pub(super) const NOON_US: u64 = 1_800_000_000_000_000;
 /// How long any test waits for anything. Generous: a busy machine is no failure.
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -70,6 +73,8 @@ outputs.void = { exchange = "void" }
 /// A running host and its broker.
 pub(super) struct World {
     pub(super) broker: Arc<Embedded>,
+    /// What its hosts go by.
+    pub(super) clock: Clock,
     service: Option<Service>,
     folder: TempDir,
 }
@@ -142,7 +147,9 @@ fn read(folder: &TempDir, parts: &[&str]) -> config::Config {
     let (mut config, _) = parsed.unwrap_or_else(|problems| panic!("{problems:#?}"));
     config.service.state_dir = folder.path().to_owned();
     config.service.cache_dir = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins"));
-    config.service.shards = 2;
+    if config.service.shards == 0 {
+        config.service.shards = 2;
+    }
     config
 }
 
@@ -159,17 +166,48 @@ impl World {
         Self::on(Embedded::new(), parts).await
     }
 
+    /// A host whose clock is held.
+    pub(super) async fn held(parts: &[&str]) -> Self {
+        Self::by(Clock::held(NOON_US), Embedded::new(), parts).await
+    }
+
     /// The same on a broker that is already there.
     pub(super) async fn on(broker: Arc<Embedded>, parts: &[&str]) -> Self {
+        Self::by(Clock::system(), broker, parts).await
+    }
+
+    async fn by(clock: Clock, broker: Arc<Embedded>, parts: &[&str]) -> Self {
         let folder = TempDir::new().expect("a folder");
         std::fs::write(folder.path().join("ledger.wasm"), guests::LEDGER).expect("the guest");
         std::fs::write(folder.path().join("hostile.wasm"), guests::HOSTILE).expect("the guest");
-        let config = read(&folder, parts);
-        let brokers = BTreeMap::from([("main".to_owned(), Arc::clone(&broker) as Arc<dyn Broker>)]);
-        let service = Service::start_on(config, Telemetry::new(), brokers).await;
-        let world = Self { broker, service: Some(service.expect("the host starts")), folder };
-        until("the host is ready", || world.service().status().readiness.ready).await;
+        std::fs::write(folder.path().join("waker.wasm"), guests::WAKER).expect("the guest");
+        let mut world = Self { broker, clock, service: None, folder };
+        world.host(parts).await;
         world
+    }
+
+    async fn host(&mut self, parts: &[&str]) {
+        let broker = Arc::clone(&self.broker) as Arc<dyn Broker>;
+        let brokers = BTreeMap::from([("main".to_owned(), broker)]);
+        let telemetry = Telemetry::on(self.clock.clone());
+        let service = Service::start_on(read(&self.folder, parts), telemetry, brokers).await;
+        self.service = Some(service.expect("the host starts"));
+        until("the host is ready", || self.service().status().readiness.ready).await;
+    }
+
+    /// Stops the host and starts another on all that it leaves, after that time.
+    pub(super) async fn restart(&mut self, after: Duration, parts: &[&str]) {
+        assert!(!self.stop(WAIT).await.forced);
+        self.clock.advance(after);
+        self.host(parts).await;
+    }
+
+    /// The host's metric of that name for `main`, summed.
+    pub(super) fn metric(&self, name: &str) -> f64 {
+        let text = self.service().telemetry().render();
+        let own = |line: &&str| line.starts_with(name) && line.contains("pipeline=\"main\"");
+        let figure = |line: &str| line.rsplit(' ').next()?.parse::<f64>().ok();
+        text.lines().filter(own).filter_map(figure).sum()
     }
 
     /// Has the running host follow another config.

@@ -1,8 +1,6 @@
 //! Targets and disks that take nothing: the pipeline holds nothing, says why, and goes on by itself.
 
-use std::path::PathBuf;
-use std::process::Command;
-
+use super::disk::Disk;
 use super::process::{Site, until};
 use super::traffic::{Traffic, broker, echoing, id};
 use crate::rabbit::{RabbitNode, node, unique};
@@ -94,55 +92,11 @@ async fn a_broker_of_outputs_that_is_lost_before_anything_is_published_shows() {
     host.stop();
 }
 
-/// A state folder on a disk of its own, where this machine lets one be mounted.
-struct Disk {
-    folder: PathBuf,
-    mounted: bool,
-}
-
-impl Disk {
-    fn at(folder: PathBuf) -> Self {
-        std::fs::create_dir_all(&folder).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(&folder);
-        let mounted = mount.output().is_ok_and(|output| output.status.success());
-        Self { folder, mounted }
-    }
-
-    /// No room; elsewhere than on a disk of its own, no folder.
-    fn fill(&self) {
-        if self.mounted {
-            let written = std::fs::write(self.folder.join("filler"), vec![1; 16 << 20]);
-            assert!(written.is_err(), "the disk is larger than thought");
-        } else {
-            std::fs::rename(&self.folder, self.folder.with_extension("away")).unwrap();
-            std::fs::write(&self.folder, b"in the way").unwrap();
-        }
-    }
-
-    fn clear(&self) {
-        if self.mounted {
-            std::fs::remove_file(self.folder.join("filler")).unwrap();
-        } else {
-            std::fs::remove_file(&self.folder).unwrap();
-            std::fs::rename(self.folder.with_extension("away"), &self.folder).unwrap();
-        }
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        if self.mounted {
-            let _status = Command::new("umount").arg("-l").arg(&self.folder).status();
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_pauses_what_must_be_written_down_and_it_goes_on_when_there_is_room() {
     let name = unique("disk");
     let site = site(&name, "kind = \"quorum\"");
-    let disk = Disk::at(site.path("state"));
+    let disk = Disk::at(site.path("state"), 8);
     let host = site.run();
     let traffic = Traffic::on(node()).await;
     let (input, dead) = (format!("{name}.in"), format!("{name}.dead"));
@@ -172,7 +126,7 @@ async fn a_full_disk_pauses_what_must_be_written_down_and_it_goes_on_when_there_
 async fn after_a_crash_a_full_disk_keeps_what_may_have_killed_from_running() {
     let name = unique("blind");
     let site = site(&name, "kind = \"classic\"");
-    let disk = Disk::at(site.path("state"));
+    let disk = Disk::at(site.path("state"), 8);
     let host = site.run();
     let traffic = Traffic::on(node()).await;
     let (input, out) = (format!("{name}.in"), format!("{name}.out"));
