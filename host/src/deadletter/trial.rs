@@ -266,7 +266,7 @@ impl Lab {
         };
         let pipeline = &self.reading.pipeline;
         self.instances.follow(0, &self.plugins);
-        let mut call = self.instances.stages(0, pipeline, &[], &self.metrics);
+        let mut call = self.instances.stages(0, pipeline, (&[], &[]), &self.metrics);
         let run = stages::run(&setting, &mut call, &jobs);
         for job in jobs {
             job.receipt.settle(Settlement::Release);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::address::OutputTarget;
 use super::guard::Guard;
 use super::lane::Lane;
 use super::observe::{Called, Observer};
@@ -54,6 +55,8 @@ pub struct Stages<'i> {
     places: Vec<Place>,
     /// Who looks on.
     pub observers: &'i [Arc<dyn Observer>],
+    /// The outputs that the pipeline has.
+    outputs: &'i [OutputTarget],
     /// Where calls are counted.
     pub metrics: &'i PipelineMetrics,
 }
@@ -105,11 +108,11 @@ impl Instances {
         &'i mut self,
         lane: u16,
         pipeline: &'i str,
-        observers: &'i [Arc<dyn Observer>],
+        (observers, outputs): (&'i [Arc<dyn Observer>], &'i [OutputTarget]),
         metrics: &'i PipelineMetrics,
     ) -> Stages<'i> {
         let places = self.lanes.get(&lane).cloned().unwrap_or_default();
-        Stages { instances: self, pipeline, places, observers, metrics }
+        Stages { instances: self, pipeline, places, observers, outputs, metrics }
     }
 }
 
@@ -125,7 +128,8 @@ impl Guests for Instances {
             }
         }
         let fitting = self.batch_messages(shape.index);
-        let mut stages = self.stages(shape.index, &shape.name, &shape.observers, &shape.metrics);
+        let watched = (&*shape.observers, &*shape.addresses.outputs);
+        let mut stages = self.stages(shape.index, &shape.name, watched, &shape.metrics);
         lane.work(&mut stages, fitting, shape.clock.now_us())
     }
 
@@ -253,6 +257,7 @@ impl Call for Stages<'_> {
             plugin: &plugin,
             batch,
             tables,
+            outputs: self.outputs,
             result: result.as_ref().map(|(decisions, _)| decisions),
             cost: result.as_ref().map(|(_, cost)| *cost).unwrap_or_default(),
         };

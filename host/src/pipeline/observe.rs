@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::address::OutputTarget;
 use crate::plugin::{Batch, CallCost, CallError, Decisions, Plugin};
 use crate::reference::Table;
 
@@ -18,6 +19,8 @@ pub struct Called<'c> {
     pub batch: &'c Batch<'c>,
     /// The tables that rows in it are from.
     pub tables: &'c [Arc<Table>],
+    /// The outputs that the pipeline has.
+    pub outputs: &'c [OutputTarget],
     /// What it answered.
     pub result: Result<&'c Decisions, &'c CallError>,
     /// What the call cost; zero where it failed.

@@ -84,6 +84,7 @@ impl Desk {
             plugin: &PLUGIN,
             batch: &Batch { now_us: 1_700_000_000_000_000, messages: &messages, states: &states },
             tables: &[],
+            outputs: &[],
             result,
             cost: CallCost::default(),
         });

@@ -35,7 +35,7 @@ struct Seen {
 pub(super) struct Tally {
     /// Decided, or failed alone.
     pub(super) messages: u64,
-    /// Of these: failed calls, rejects, wishes to be tried again.
+    /// Of these: failed calls, rejects, wishes to be tried again, outputs that there aren't.
     pub(super) failed: u64,
 }
 
@@ -46,6 +46,8 @@ pub(super) struct Copied {
     pub(super) batch: OwnedBatch,
     /// What it answered.
     pub(super) result: Result<Decisions, CallError>,
+    /// The outputs that its pipeline has; none where that isn't known.
+    pub(super) outputs: Option<Vec<String>>,
 }
 
 // === impl Eyes ===
@@ -93,6 +95,7 @@ impl Eye {
         let copied = Copied {
             batch: OwnedBatch::of(call.batch),
             result: call.result.cloned().map_err(Clone::clone),
+            outputs: Some(call.outputs.iter().map(|it| it.name.clone()).collect()),
         };
         // A trial that is slower than the plugin that serves sees fewer calls.
         let _full = copies.try_send(copied);
@@ -132,8 +135,10 @@ fn tally(call: &Called<'_>) -> Tally {
     let messages = call.batch.messages.len() as u64;
     match call.result {
         Ok(decisions) => {
+            let known = |output: &str| call.outputs.iter().any(|it| it.name == output);
             let failed = decisions.messages.iter().filter(|decision| {
                 matches!(decision.verdict, Verdict::Retry { .. } | Verdict::Reject { .. })
+                    || decision.emissions.iter().any(|it| !known(&it.output))
             });
             Tally { messages, failed: failed.count() as u64 }
         }

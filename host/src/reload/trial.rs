@@ -87,7 +87,7 @@ impl<'t> Trying<'t> {
             if result.is_err() {
                 serving = None;
             }
-            self.try_call(&Copied { batch, result })?;
+            self.try_call(&Copied { batch, result, outputs: None })?;
         }
         self.end()
     }
@@ -104,6 +104,9 @@ impl<'t> Trying<'t> {
         })?;
         if self.report.calls.is_multiple_of(TRIAL_PURITY_CALLS) {
             self.check_purity(&batch, &decisions)?;
+        }
+        if let Some(outputs) = &copied.outputs {
+            check_outputs(outputs, expected, &decisions)?;
         }
         self.compare(expected, &decisions);
         Ok(())
@@ -176,5 +179,24 @@ impl<'t> Trying<'t> {
             ));
         }
         Ok(self.report)
+    }
+}
+
+/// Messages fail of which something goes to an output that there isn't: no answer says so.
+fn check_outputs(
+    known: &[String],
+    expected: &Decisions,
+    decisions: &Decisions,
+) -> Result<(), String> {
+    let unknown = |decisions: &Decisions| {
+        let mut emissions = decisions.messages.iter().flat_map(|decision| &decision.emissions);
+        emissions.find(|it| !known.contains(&it.output)).map(|it| it.output.clone())
+    };
+    match unknown(decisions) {
+        Some(output) if unknown(expected).is_none() => Err(format!(
+            "it emits to output '{output}', which the pipeline doesn't have; it has: {}",
+            known.join(", ")
+        )),
+        _ => Ok(()),
     }
 }

@@ -86,6 +86,20 @@ async fn other_settings_that_fail_once_they_serve_are_put_back_and_all_else_stay
 }
 
 #[tokio::test]
+async fn what_goes_to_an_output_that_there_isnt_is_found_by_the_trial() {
+    let settings = r#"reload = { trial = { messages = 10, time = "1m" }, probation = false }"#;
+    let world = World::start(&[WORK, SINK, &main_with(settings)]).await;
+    let altered = main_with(&format!("config = {{ output = \"nowhere\" }}\n{settings}"));
+    let reloaded = under_load(&world, &altered, ("", "")).await;
+    assert_eq!(reloaded.outcome, ReloadOutcome::Failed, "{reloaded:?}");
+    let problem = &reloaded.problems[0];
+    assert!(problem.contains("output 'nowhere'"), "{problem}");
+    world.settled("work").await;
+    assert!(world.rest("dead").is_empty());
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_plugin_that_a_config_adds_is_attended_and_one_that_it_removes_is_no_more() {
     let world = World::usual().await;
     let missing = world.attends("second").expect_err("there is none yet");

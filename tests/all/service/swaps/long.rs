@@ -19,7 +19,8 @@ use crate::rabbit::{node, unique};
 const VARIABLE: &str = "SLUICEGATE_SWAPS";
 /// Messages that are drained to see how many can be.
 const SATURATING: usize = 10_000;
-const RELOAD: &str = r#"watch = false, trial = { messages = 100, time = "500ms" }, probation = { messages = 200, time = "500ms" }"#;
+/// A busy machine may stand still for a while: what ends a trial is messages.
+const RELOAD: &str = r#"watch = false, trial = { messages = 100, time = "5s" }, probation = { messages = 200, time = "5s" }"#;
 
 /// Messages in a second that one pipeline drains when they wait for it.
 async fn saturating_rate() -> f64 {
