@@ -186,11 +186,203 @@
 //! # assert_eq!(Counter::migrate(1, &old), Ok((7, 0)));
 //! ```
 //!
+//! # State as bytes
+//!
+//! State is encoded field by field, as MessagePack. Where that costs too much a type says itself how it becomes
+//! bytes: [`Encoded`](crate::Encoded), inside of [`Bytes`](crate::Bytes).
+//!
+//! ```
+//! use sluicegate_sdk::{Bytes, Encoded};
+//!
+//! #[derive(Clone, Copy, Debug, Default, PartialEq)]
+//! struct Last(f64, f64);
+//!
+//! impl Encoded for Last {
+//!     fn to_bytes(&self) -> impl AsRef<[u8]> {
+//!         [self.0, self.1].map(f64::to_le_bytes).concat()
+//!     }
+//!
+//!     fn from_bytes(bytes: &[u8]) -> Option<Self> {
+//!         let (numbers, []) = bytes.as_chunks() else { return None };
+//!         let [first, second] = numbers else { return None };
+//!         Some(Self(f64::from_le_bytes(*first), f64::from_le_bytes(*second)))
+//!     }
+//! }
+//!
+//! let state: Bytes<Last> = Bytes(Last(1.0, 2.0)); // a plugin's `State`
+//! assert_eq!(state.1, 2.0); // used as what is inside of it
+//! assert_eq!(Last::from_bytes(state.to_bytes().as_ref()), Some(*state));
+//! ```
+//!
 //! # Time
 //!
 //! There is one clock, the batch's: [`Message::now`](crate::Message::now). A plugin that is to act later sets
-//! a timer: [`Timer`](crate::Timer) shows how. Reference data comes with the message:
-//! [`Message::row`](crate::Message::row).
+//! a timer, which belongs to the message's key as state does. It is kept with the state, so it outlives
+//! restarts; what fell due while the host was down comes late, and [`Timer::late`](crate::Timer::late) says so.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use sluicegate_sdk::testing::{Input, Tester};
+//! use sluicegate_sdk::{Context, Decision, Message, Plugin, Timer, Verdict};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Remind {}
+//!
+//! impl Plugin for Remind {
+//!     type State = u32; // how often this key was reminded
+//!
+//!     fn process(&self, message: &Message, _: &mut u32, ctx: &mut Context) -> Decision {
+//!         match message.kind() {
+//!             Some("paid") => ctx.cancel_timer("remind"),
+//!             _ => ctx.set_timer("remind", Duration::from_secs(3600)),
+//!         }
+//!         Ok(Verdict::done())
+//!     }
+//!
+//!     fn on_timer(&self, timer: &Timer, reminded: &mut u32, ctx: &mut Context) -> Decision {
+//!         *reminded += 1;
+//!         ctx.emit("reminders").json(&(timer.key(), *reminded))?;
+//!         if *reminded < 3 {
+//!             ctx.set_timer("remind", Duration::from_secs(3600));
+//!         }
+//!         Ok(Verdict::done())
+//!     }
+//! }
+//!
+//! let mut remind = Tester::<Remind>::new(&serde_json::json!({})).unwrap();
+//! remind.run_batch(&[Input::new().key("a"), Input::new().key("b")]);
+//! remind.run(Input::new().key("a").kind("paid"));
+//! let reminded = remind.pass(Duration::from_secs(10 * 3600)); // the test's clock goes on
+//! assert_eq!(reminded.len(), 3);
+//! assert_eq!(reminded[2].emissions[0].json(), serde_json::json!(["b", 3]));
+//! ```
+//!
+//! # Windows
+//!
+//! What happened in each quarter of an hour, by the time that the messages say, and not by when they came:
+//! [`Tumbling`](crate::Tumbling) finds a message's window and its aggregate, and a timer hands each window over once it
+//! has closed. Messages out of order are no matter up to the lateness; what is later is `late`.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use sluicegate_sdk::testing::{Input, Tester};
+//! use sluicegate_sdk::{Context, Decision, Message, Outside, Plugin, Timer, Tumbling, Verdict, Windows};
+//!
+//! const QUARTERS: Tumbling =
+//!     Tumbling::of(Duration::from_secs(900)).lateness(Duration::from_secs(120));
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Loads {}
+//!
+//! impl Plugin for Loads {
+//!     type State = Windows<f64>; // the highest load of each quarter
+//!
+//!     fn process(&self, message: &Message, loads: &mut Windows<f64>, ctx: &mut Context) -> Decision {
+//!         let (at_s, load): (u64, f64) = message.decode()?;
+//!         match QUARTERS.open(loads, Duration::from_secs(at_s), ctx) {
+//!             Ok(highest) => *highest = highest.max(load),
+//!             Err(Outside::Late) => drop(ctx.emit("late")), // yours to say; `?` would reject it
+//!             Err(ahead) => return Err(ahead.into()),
+//!         }
+//!         Ok(Verdict::done())
+//!     }
+//!
+//!     fn on_timer(&self, timer: &Timer, loads: &mut Windows<f64>, ctx: &mut Context) -> Decision {
+//!         for (quarter, highest) in QUARTERS.close(loads, timer, ctx) {
+//!             ctx.emit("quarters").json(&(quarter.start.as_secs(), highest))?;
+//!         }
+//!         Ok(Verdict::done())
+//!     }
+//! }
+//!
+//! let mut loads = Tester::<Loads>::new(&serde_json::json!({})).unwrap();
+//! let noon = loads.now().as_secs();
+//! let load = |after_s: u64, load: f64| Input::json(&(noon + after_s, load)).key("meter-7");
+//! loads = loads.at(Duration::from_secs(noon + 905));
+//! loads.run_batch(&[load(10, 3.0), load(901, 5.0), load(20, 4.0)]); // out of order
+//! assert!(loads.pass(Duration::from_secs(60)).is_empty());
+//! let closed = loads.pass(Duration::from_secs(60)); // the lateness has passed
+//! assert_eq!(closed[0].emissions[0].json(), serde_json::json!([noon, 4.0]));
+//! assert_eq!(loads.run(load(30, 9.0)).emissions[0].output, "late");
+//! ```
+//!
+//! # Absence
+//!
+//! A key of which nothing comes any more: [`Absence`](crate::Absence) tells when that begins and when it ends, once
+//! each, and doesn't take a host that was down for a thousand devices that are.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use sluicegate_sdk::testing::{Input, Tester};
+//! use sluicegate_sdk::{Absence, Context, Decision, Message, Plugin, Presence, Timer, Verdict};
+//!
+//! const ABSENCE: Absence = Absence::after(Duration::from_secs(900));
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Watch {}
+//!
+//! impl Plugin for Watch {
+//!     type State = Presence;
+//!
+//!     fn process(&self, message: &Message, key: &mut Presence, ctx: &mut Context) -> Decision {
+//!         if let Some(silence) = ABSENCE.heard(key, message.now(), ctx) {
+//!             ctx.emit("back").json(&(message.now() - silence.since).as_secs())?;
+//!         }
+//!         Ok(Verdict::next())
+//!     }
+//!
+//!     fn on_timer(&self, timer: &Timer, key: &mut Presence, ctx: &mut Context) -> Decision {
+//!         if ABSENCE.silent(key, timer, ctx).is_some() {
+//!             ctx.emit("silent").json(&timer.key())?;
+//!         }
+//!         Ok(Verdict::done())
+//!     }
+//! }
+//!
+//! let mut watch = Tester::<Watch>::new(&serde_json::json!({})).unwrap();
+//! watch.run(Input::new().key("meter-7"));
+//! let told = watch.pass(Duration::from_secs(1000));
+//! assert_eq!((told.len(), told[0].emissions[0].json()), (1, "meter-7".into()));
+//! assert_eq!(watch.run(Input::new().key("meter-7")).emissions[0].json(), 1000);
+//! ```
+//!
+//! # Tables
+//!
+//! Reference data, such as a meter's rated power, comes with the message: the operator names files, and each message has
+//! its key's row of each. A column of a CSV file is text.
+//!
+//! ```
+//! use sluicegate_sdk::testing::{Input, Tester};
+//! use sluicegate_sdk::{Context, Decision, Failure, Message, Plugin, Verdict};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Meter<'a> {
+//!     site: &'a str,
+//! }
+//!
+//! #[derive(serde::Deserialize)]
+//! struct BySite {}
+//!
+//! impl Plugin for BySite {
+//!     type State = ();
+//!
+//!     fn process(&self, message: &Message, (): &mut (), ctx: &mut Context) -> Decision {
+//!         let meter: Option<Meter> = message.row("meters")?;
+//!         let meter = meter.ok_or_else(|| Failure::reject("unknown_meter", "in no row of `meters`"))?;
+//!         ctx.forward("sites", message).routing_key(meter.site);
+//!         Ok(Verdict::done())
+//!     }
+//! }
+//!
+//! let row = serde_json::json!({ "site": "north" });
+//! let by_site = Tester::<BySite>::new(&serde_json::json!({})).unwrap();
+//! let mut by_site = by_site.row("meters", "7", &row);
+//! assert_eq!(by_site.run(Input::new().key("7")).emissions[0].routing_key, "north");
+//! assert_eq!(by_site.run(Input::new().key("8")).rejected(), Some("unknown_meter"));
+//! ```
 //!
 //! # Tests
 //!

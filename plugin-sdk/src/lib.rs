@@ -36,6 +36,9 @@
 //! | publish something | [`Context::emit`], [`Emission`] |
 //! | remember something per key | [`Plugin::State`] |
 //! | be called later: reminders, timeouts, silence | [`Context::set_timer`], [`Plugin::on_timer`], [`Timer`] |
+//! | what happened in each hour | [`Tumbling`], [`Windows`] |
+//! | who fell silent | [`Absence`], [`Presence`] |
+//! | state as bytes of your own making | [`Bytes`], [`Encoded`] |
 //! | reference data of a key | [`Message::row`] |
 //! | a hash map in state or elsewhere | [`Map`] |
 //! | test it with plain `cargo test` | [`testing`] |
@@ -44,9 +47,12 @@
 //!
 //! The guide for authors is `docs/plugins.md`; the crates in `plugins/` are examples.
 
+mod absence;
+mod bytes;
 mod context;
 mod death;
 mod decode;
+mod downtime;
 mod emission;
 mod layout;
 mod message;
@@ -57,6 +63,7 @@ mod table;
 mod timer;
 mod value;
 mod verdict;
+mod window;
 
 #[cfg(any(doc, doctest))]
 pub mod learn;
@@ -70,6 +77,8 @@ pub mod testing;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
+pub use absence::{Absence, Presence, Silence};
+pub use bytes::{Bytes, Encoded};
 pub use context::{Context, Level};
 pub use death::Death;
 pub use decode::{DecodeError, EncodeError, old_state};
@@ -80,6 +89,7 @@ pub use table::{List, Table};
 pub use timer::Timer;
 pub use value::{Array, Fields, Value};
 pub use verdict::{Change, Decision, Failure, Verdict};
+pub use window::{Outside, Tumbling, Window, Windows};
 
 /// A hash map whose order depends on its history alone: std's own starts from a random seed, and a
 /// plugin has no randomness.

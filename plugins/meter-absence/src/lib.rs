@@ -1,8 +1,7 @@
-//! Tells of meters that fell silent, once per silence, and when they are heard of again: a timer per meter,
-//! which each message sets anew.
+//! Tells of meters that fell silent, once per silence, and when they are heard of again.
 use std::time::Duration;
 
-use sluicegate_sdk::{Context, Decision, Message, Plugin, Timer, Verdict};
+use sluicegate_sdk::{Absence, Context, Decision, Message, Plugin, Presence, Timer, Verdict};
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -11,20 +10,26 @@ struct MeterAbsence {
     after_s: u64,
 }
 
-impl Plugin for MeterAbsence {
-    type State = bool; // whether it is silent
+impl MeterAbsence {
+    fn absence(&self) -> Absence {
+        Absence::after(Duration::from_secs(self.after_s))
+    }
+}
 
-    fn process(&self, message: &Message, silent: &mut bool, ctx: &mut Context) -> Decision {
-        if std::mem::take(silent) {
+impl Plugin for MeterAbsence {
+    type State = Presence;
+
+    fn process(&self, message: &Message, meter: &mut Presence, ctx: &mut Context) -> Decision {
+        if self.absence().heard(meter, message.now(), ctx).is_some() {
             ctx.emit("alerts").kind("meter.back").json(&message.key())?;
         }
-        ctx.set_timer("silent", Duration::from_secs(self.after_s));
         Ok(Verdict::next())
     }
 
-    fn on_timer(&self, timer: &Timer, silent: &mut bool, ctx: &mut Context) -> Decision {
-        *silent = true;
-        ctx.emit("alerts").kind("meter.silent").json(&timer.key())?;
+    fn on_timer(&self, timer: &Timer, meter: &mut Presence, ctx: &mut Context) -> Decision {
+        if self.absence().silent(meter, timer, ctx).is_some() {
+            ctx.emit("alerts").kind("meter.silent").json(&timer.key())?;
+        }
         Ok(Verdict::done())
     }
 }
