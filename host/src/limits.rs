@@ -95,6 +95,8 @@ pub const HEARTBEAT_MAX: Duration = Duration::from_secs(65_535);
 pub const CASE_FILE_BYTES: u64 = 16 * MIB as u64;
 /// The time of a case's first call, unless it says another: 2026-01-01, microseconds since 1970.
 pub const CASE_NOW_US: u64 = 1_767_225_600_000_000;
+/// Timers that come while time passes in one call of a case: one that sets itself again must end somewhere.
+pub const CASE_TIMERS: usize = 10_000;
 
 /// Bytes of a config file.
 pub const CONFIG_FILE_BYTES: u64 = 4 * MIB as u64;

@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 use super::case::{Call, Case, Content, DueTimer, KeyState, Limits, Message, Props, fields_json};
 use super::compare::observed;
 use super::run::Ended;
-use crate::config::PluginLimits;
 use crate::digest;
 use crate::plugin::StateChange;
 use crate::plugin::capsule::{Capsule, Outcome, OwnedInput};
@@ -33,6 +32,7 @@ pub fn case(capsule: &Capsule, about: &str) -> Case {
                 call.timers.push(DueTimer {
                     name: input.routing_key.clone(),
                     key: input.key.clone().unwrap_or_default(),
+                    after: None,
                     late: (late > 0).then(|| format!("{late}ms")),
                     attempt: input.attempt,
                     seed: Some(seed(input)),
@@ -48,7 +48,7 @@ pub fn case(capsule: &Capsule, about: &str) -> Case {
     let mut case = Case {
         about: Some(about.to_owned()),
         config: rmp_serde::from_slice(&capsule.meta.config).unwrap_or_default(),
-        limits: limits(&capsule.meta.limits),
+        limits: Limits::of(&capsule.meta.limits),
         ..Case::default()
     };
     for (key, state) in keys.iter().zip(&batch.states) {
@@ -129,19 +129,6 @@ fn slots(capsule: &Capsule) -> Vec<String> {
         }
     }
     keys
-}
-
-fn limits(used: &PluginLimits) -> Option<Limits> {
-    let usual = PluginLimits::default();
-    let bytes = |used: usize, usual: usize| (used != usual).then(|| format!("{used}B"));
-    let limits = Limits {
-        memory: bytes(used.memory_bytes, usual.memory_bytes),
-        call: (used.call != usual.call).then(|| format!("{}ms", used.call.as_millis())),
-        emissions: (used.emissions != usual.emissions).then_some(used.emissions),
-        output: bytes(used.output_bytes, usual.output_bytes),
-        state: bytes(used.state_bytes, usual.state_bytes),
-    };
-    (limits != Limits::default()).then_some(limits)
 }
 
 #[cfg(test)]

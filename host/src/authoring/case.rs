@@ -6,6 +6,8 @@
 pub(super) mod content;
 mod expected;
 mod field;
+mod limits;
+mod timer;
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,9 +19,11 @@ use serde_json::{Map, Value};
 pub use self::content::Content;
 pub use self::expected::{Changed, Emitted, Expected, Props, Verdict};
 pub use self::field::{field_json, fields_json, table};
+pub use self::limits::Limits;
+pub use self::timer::{DueTimer, SetTimer};
 
 use crate::config::{self, PluginLimits};
-use crate::limits;
+use crate::limits as bounds;
 use crate::message::Properties;
 
 /// Calls of one plugin, each after the other, with the state that the one before left.
@@ -43,27 +47,6 @@ pub struct Case {
     pub calls: Vec<Call>,
 }
 
-/// A plugin's limits, as a config has them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// `64MiB`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory: Option<String>,
-    /// `50ms`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub call: Option<String>,
-    /// Emissions of one message.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub emissions: Option<usize>,
-    /// `16MiB`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub output: Option<String>,
-    /// `64KiB`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<String>,
-}
-
 /// One call: a batch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -74,7 +57,14 @@ pub struct Call {
     /// Or how long after the call before: `10m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// Timers that are due, at most one of a key; they come before all messages.
+    /// Or what time passes, without messages: timers that were set come, each at its time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pass: Option<String>,
+    /// Or what time passes while the host is down: they come late, all at its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub down: Option<String>,
+    /// Timers that are due, at most one of a key; they come before all messages. Where time passes, those
+    /// that are expected to come, in order.
     #[serde(rename = "timer", skip_serializing_if = "Vec::is_empty")]
     pub timers: Vec<DueTimer>,
     /// The batch's messages, in order.
@@ -86,47 +76,6 @@ pub struct Call {
     /// Timers that are expected to be set after it, or not to be, of those that are named.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub set: Vec<SetTimer>,
-}
-
-/// A timer that is due, and what is expected of it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DueTimer {
-    /// The name that it was set under.
-    pub name: String,
-    /// Whose it is.
-    pub key: String,
-    /// How late it is: `5m`; usually not at all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub late: Option<String>,
-    /// Its attempt, from 1.
-    #[serde(default = "first", skip_serializing_if = "is_first")]
-    pub attempt: u32,
-    /// As a message's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seed: Option<String>,
-    /// As a message's.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub row: Map<String, Value>,
-    /// As a message's.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub headers: Map<String, Value>,
-    /// What is expected; left out, only that the call succeeds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expect: Option<Expected>,
-}
-
-/// A timer of a key.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SetTimer {
-    /// Whose.
-    pub key: String,
-    /// Its name.
-    pub name: String,
-    /// How long after the call it is due; left out, it isn't set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<String>,
 }
 
 /// A key's state.
@@ -186,10 +135,6 @@ fn is_first(attempt: &u32) -> bool {
     *attempt == 1
 }
 
-fn first() -> u32 {
-    1
-}
-
 // === impl Case ===
 
 impl Case {
@@ -200,8 +145,8 @@ impl Case {
     pub fn read(path: &Path) -> Result<Self, CaseError> {
         let failed = |text: String| CaseError(format!("{}: {text}", path.display()));
         let bytes = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?.len();
-        if bytes > limits::CASE_FILE_BYTES {
-            let most = limits::CASE_FILE_BYTES;
+        if bytes > bounds::CASE_FILE_BYTES {
+            let most = bounds::CASE_FILE_BYTES;
             return Err(failed(format!("it has {bytes} bytes; a case has at most {most}")));
         }
         let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
@@ -261,22 +206,7 @@ impl Case {
     /// # Errors
     /// A size or a time that can't be read.
     pub fn limits(&self) -> Result<PluginLimits, CaseError> {
-        let mut limits = PluginLimits::default();
-        let Some(said) = &self.limits else { return Ok(limits) };
-        let size = |name: &str, text: &Option<String>, usual: usize| match text {
-            None => Ok(usual),
-            Some(text) => config::size(text)
-                .and_then(|bytes| usize::try_from(bytes).ok())
-                .ok_or_else(|| CaseError(format!("limits.{name}: '{text}' is no size: 64MiB"))),
-        };
-        limits.memory_bytes = size("memory", &said.memory, limits.memory_bytes)?;
-        limits.output_bytes = size("output", &said.output, limits.output_bytes)?;
-        limits.state_bytes = size("state", &said.state, limits.state_bytes)?;
-        limits.emissions = said.emissions.unwrap_or(limits.emissions);
-        if let Some(call) = &said.call {
-            limits.call = time("limits.call", call)?;
-        }
-        Ok(limits)
+        self.limits.as_ref().map_or_else(|| Ok(PluginLimits::default()), Limits::read)
     }
 }
 
@@ -288,12 +218,14 @@ impl Call {
     /// # Errors
     /// A time that can't be read.
     pub fn now_us(&self, before: u64) -> Result<u64, CaseError> {
+        let times = [&self.now, &self.after, &self.pass, &self.down];
+        if times.iter().filter(|time| time.is_some()).count() > 1 {
+            let text = "`now`, `after`, `pass` or `down`: a call has one time";
+            return Err(CaseError(text.to_owned()));
+        }
         match (&self.now, &self.after) {
-            (Some(_), Some(_)) => {
-                Err(CaseError("`now` or `after`: a call has one time".to_owned()))
-            }
             (None, None) => Ok(before),
-            (None, Some(after)) => {
+            (_, Some(after)) => {
                 let after = u64::try_from(time("after", after)?.as_micros()).unwrap_or(u64::MAX);
                 Ok(before.saturating_add(after))
             }
@@ -305,6 +237,24 @@ impl Call {
                     CaseError(format!("now: '{now}' is no time since 1970: 2026-01-01T00:00:00Z"))
                 }),
         }
+    }
+
+    /// What time passes in it, and whether the host is down meanwhile; `None` where it is a batch.
+    ///
+    /// # Errors
+    /// A time that can't be read, or what such a call doesn't have.
+    pub fn passing(&self) -> Result<Option<(Duration, bool)>, CaseError> {
+        let passing = match (&self.pass, &self.down) {
+            (Some(pass), _) => (time("pass", pass)?, false),
+            (None, Some(down)) => (time("down", down)?, true),
+            (None, None) => return Ok(None),
+        };
+        if !self.messages.is_empty() {
+            let text =
+                "a call in which time passes has no messages; write another [[call]] behind it";
+            return Err(CaseError(text.to_owned()));
+        }
+        Ok(Some(passing))
     }
 }
 

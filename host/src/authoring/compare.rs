@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 
 use super::case::content::same;
 use super::case::{
-    Call, Case, Changed, Content, Emitted, Expected, KeyState, Props, SetTimer, Verdict,
+    Call, Case, Changed, Content, DueTimer, Emitted, Expected, KeyState, Props, SetTimer, Verdict,
 };
-use super::run::{Ended, Ran, RanCall};
+use super::run::{Ended, Fired, Ran, RanCall};
 use crate::message::Table;
 use crate::verdict::{self, FailureClass};
 
@@ -48,10 +48,13 @@ pub fn differences(case: &Case, ran: &Ran) -> Vec<Difference> {
 }
 
 fn compare_call(place: &str, call: &Call, answered: &RanCall, found: &mut Vec<Difference>) {
-    let timers = call.timers.iter().map(|timer| timer.expect.as_ref()).zip(&answered.timers);
-    for (at, (expected, ended)) in timers.enumerate() {
+    for at in 0..call.timers.len().max(answered.fired.len()) {
         let mut look = Look { place: format!("{place}, timer {}", at + 1), found };
-        look.ended(expected, ended);
+        let (expected, fired) = (call.timers.get(at), answered.fired.get(at));
+        if look.same_timer(expected, fired) {
+            let expected = expected.and_then(|timer| timer.expect.as_ref());
+            look.ended(expected, &answered.timers[at]);
+        }
     }
     let messages = call.messages.iter().map(|message| message.expect.as_ref());
     for (at, (expected, ended)) in messages.zip(&answered.messages).enumerate() {
@@ -151,7 +154,7 @@ pub fn set(answered: &RanCall) -> Vec<SetTimer> {
 }
 
 /// A time span as a case says it.
-fn span(time: Duration) -> String {
+pub(super) fn span(time: Duration) -> String {
     let ms = time.as_millis();
     let units = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
     let unit = units.iter().find(|(_, each)| ms.is_multiple_of(*each)).unwrap_or(&units[3]);
@@ -181,6 +184,24 @@ impl Look<'_> {
             what => format!("{}, {what}", self.place),
         };
         self.found.push(Difference { place, expected, got });
+    }
+
+    /// Where time passes, what comes may be another timer, or come at another time, or not at all.
+    fn same_timer(&mut self, expected: Option<&DueTimer>, fired: Option<&Fired>) -> bool {
+        if let (Some(expected), Some(fired)) = (expected, fired)
+            && (&expected.name, &expected.key) == (&fired.name, &fired.key)
+            && expected.after.as_deref().is_none_or(|after| duration(after) == Some(fired.after))
+        {
+            return true;
+        }
+        let line = |name: &str, key: &str, after: Option<&str>| {
+            let after = after.map(|after| format!(" after {after}")).unwrap_or_default();
+            format!("timer '{name}' of '{key}'{after}")
+        };
+        let wanted = expected.map(|it| line(&it.name, &it.key, it.after.as_deref()));
+        let got = fired.map(|it| line(&it.name, &it.key, Some(&span(it.after))));
+        self.differ("", wanted, got);
+        false
     }
 
     fn ended(&mut self, expected: Option<&Expected>, ended: &Ended) {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use serde_json::{Map, Value};
 
-use super::case::{self, Call, Case, CaseError};
+use super::case::{self, Call, Case, CaseError, DueTimer};
 use crate::limits;
 use crate::message::Properties;
 use crate::plugin::{
@@ -31,7 +31,9 @@ pub struct Ran {
 /// What a call answered.
 #[derive(Clone, Debug, Default)]
 pub struct RanCall {
-    /// One per due timer.
+    /// The timers that came.
+    pub fired: Vec<Fired>,
+    /// How each of them ended.
     pub timers: Vec<Ended>,
     /// One per message.
     pub messages: Vec<Ended>,
@@ -45,6 +47,17 @@ pub struct RanCall {
     pub wall: Duration,
     /// The most memory that an instance held after it.
     pub memory_bytes: usize,
+}
+
+/// A timer that came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fired {
+    /// The name that it was set under.
+    pub name: String,
+    /// Whose it is.
+    pub key: String,
+    /// How long after the call's beginning.
+    pub after: Duration,
 }
 
 /// How a message ended.
@@ -82,6 +95,8 @@ struct Runner {
     /// Lives from call to call, as on a host; gone after a failed one.
     instance: Option<Instance>,
     states: BTreeMap<String, Held>,
+    /// When timers that were set are due, by key and name.
+    due: BTreeMap<(String, String), u64>,
 }
 
 /// Runs all calls of a case with that component.
@@ -107,15 +122,24 @@ pub fn run_plugin(plugin: Arc<Plugin>, case: &Case) -> Result<Ran, CaseError> {
         let generation = u64::from(bytes.is_some());
         states.insert(state.key.clone(), Held { bytes: bytes.map(Bytes::from), generation });
     }
-    let mut runner = Runner { plugin, instance: None, states };
+    let mut runner = Runner { plugin, instance: None, states, due: BTreeMap::new() };
     let mut ran = Ran::default();
     let (mut now_us, mut number) = (limits::CASE_NOW_US, 0);
     for (at, call) in case.calls.iter().enumerate() {
         let place = |error| within(&format!("call {}", at + 1), &error);
         now_us = call.now_us(now_us).map_err(place)?;
+        if let Some((time, down)) = call.passing().map_err(place)? {
+            let until_us =
+                now_us.saturating_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+            let passed = runner.pass(call, [now_us, until_us], down, &mut number);
+            ran.calls.push(passed.map_err(place)?);
+            now_us = until_us;
+            continue;
+        }
         let mut inputs = timers(call, now_us, &mut number).map_err(place)?;
         inputs.extend(messages(call, &mut number).map_err(place)?);
         let mut answered = runner.call(now_us, &inputs).map_err(place)?;
+        answered.fired = call.timers.iter().map(Fired::of).collect();
         let messages = answered.timers.split_off(call.timers.len());
         answered.messages = messages;
         ran.calls.push(answered);
@@ -148,24 +172,32 @@ fn timers<'c>(
             let why = "a call has at most one due timer of a key; write another call".to_owned();
             return Err(place(CaseError(why)));
         }
-        *number += 1;
+        if timer.after.is_some() {
+            let why = "`after` is for a call with `pass` or `down`; here it is due".to_owned();
+            return Err(place(CaseError(why)));
+        }
         let late = timer.late.as_ref().map(|late| case::time("late", late)).transpose();
         let late = late.map_err(place)?.unwrap_or_default();
         let late = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
-        let headers = case::table(&timer.headers).map_err(place)?;
-        timers.push(Prepared {
-            exchange: "",
-            routing_key: &timer.name,
-            key: Some(&timer.key),
-            properties: Properties { headers, ..Properties::default() },
-            body: Vec::new(),
-            attempt: timer.attempt,
-            seed: case::seed(timer.seed.as_deref(), *number).map_err(place)?,
-            row: row(&timer.row).map_err(place)?,
-            due_us: Some(now_us.saturating_sub(late).max(1)),
-        });
+        timers.push(due(timer, now_us.saturating_sub(late), number).map_err(place)?);
     }
     Ok(timers)
+}
+
+fn due<'c>(timer: &'c DueTimer, due_us: u64, number: &mut u64) -> Result<Prepared<'c>, CaseError> {
+    *number += 1;
+    let headers = case::table(&timer.headers)?;
+    Ok(Prepared {
+        exchange: "",
+        routing_key: &timer.name,
+        key: Some(&timer.key),
+        properties: Properties { headers, ..Properties::default() },
+        body: Vec::new(),
+        attempt: timer.attempt,
+        seed: case::seed(timer.seed.as_deref(), *number)?,
+        row: row(&timer.row)?,
+        due_us: Some(due_us.max(1)),
+    })
 }
 
 fn messages<'c>(call: &'c Call, number: &mut u64) -> Result<Vec<Prepared<'c>>, CaseError> {
@@ -190,6 +222,60 @@ fn messages<'c>(call: &'c Call, number: &mut u64) -> Result<Vec<Prepared<'c>>, C
 }
 
 impl Runner {
+    /// Lets time pass: timers that fall due come one by one, each at its time, or late where the host is down. A timer
+    /// that fails is gone, as one is whose attempts are used up.
+    fn pass(
+        &mut self,
+        call: &Call,
+        [from_us, until_us]: [u64; 2],
+        down: bool,
+        number: &mut u64,
+    ) -> Result<RanCall, CaseError> {
+        let mut passed = RanCall::default();
+        let mut now_us = if down { until_us } else { from_us };
+        while let Some((name, key, due_us)) = self.next_due(until_us) {
+            let at = passed.fired.len();
+            if at >= limits::CASE_TIMERS {
+                let most = limits::CASE_TIMERS;
+                return Err(CaseError(format!("more than {most} timers come; let less time pass")));
+            }
+            now_us = now_us.max(due_us);
+            self.due.remove(&(key.clone(), name.clone()));
+            // What else is said of the timer that is expected here: its row, its headers.
+            let said = call.timers.get(at).filter(|timer| timer.name == name && timer.key == key);
+            let timer =
+                said.cloned().unwrap_or(DueTimer { name, key, attempt: 1, ..DueTimer::default() });
+            let place = |error| within(&format!("timer {}", at + 1), &error);
+            let answered = self.call(now_us, &[due(&timer, due_us, number).map_err(place)?])?;
+            let after = Duration::from_micros(now_us - from_us);
+            passed.fired.push(Fired { name: timer.name, key: timer.key, after });
+            passed.timers.extend(answered.timers);
+            passed.impure |= answered.impure;
+            passed.wall = passed.wall.max(answered.wall);
+            passed.memory_bytes = passed.memory_bytes.max(answered.memory_bytes);
+        }
+        passed.states = self.held();
+        passed.set = self
+            .due
+            .iter()
+            .map(|(timer, due_us)| {
+                (timer.clone(), Some(Duration::from_micros(due_us.saturating_sub(until_us))))
+            })
+            .collect();
+        Ok(passed)
+    }
+
+    /// The timer that is due first, by then.
+    fn next_due(&self, until_us: u64) -> Option<(String, String, u64)> {
+        let ((key, name), due_us) = self.due.iter().min_by_key(|(_, due_us)| **due_us)?;
+        (*due_us <= until_us).then(|| (name.clone(), key.clone(), *due_us))
+    }
+
+    fn held(&self) -> BTreeMap<String, Option<Bytes>> {
+        let states = self.states.iter();
+        states.map(|(key, held)| (key.clone(), held.bytes.clone())).collect()
+    }
+
     fn call(&mut self, now_us: u64, messages: &[Prepared<'_>]) -> Result<RanCall, CaseError> {
         let mut ran = RanCall::default();
         if messages.is_empty() {
@@ -206,8 +292,7 @@ impl Runner {
                 }
             }
         }
-        let states = self.states.iter();
-        ran.states = states.map(|(key, held)| (key.clone(), held.bytes.clone())).collect();
+        ran.states = self.held();
         Ok(ran)
     }
 
@@ -246,10 +331,19 @@ impl Runner {
             let generation = held.generation + 1;
             self.states.insert((*key).to_owned(), Held { bytes, generation });
         }
+        for timer in messages.iter().filter(|input| input.due_us.is_some()) {
+            let key = timer.key.unwrap_or_default();
+            self.due.remove(&(key.to_owned(), timer.routing_key.to_owned()));
+        }
         for change in decisions.timers {
             let Some(key) = messages.get(change.input).and_then(|input| input.key) else {
                 continue;
             };
+            let timer = (key.to_owned(), change.name.clone());
+            match change.due_us {
+                Some(due_us) => drop(self.due.insert(timer, due_us)),
+                None => drop(self.due.remove(&timer)),
+            }
             let after = change.due_us.map(|due| Duration::from_micros(due.saturating_sub(now_us)));
             ran.set.insert((key.to_owned(), change.name), after);
         }
@@ -293,6 +387,12 @@ fn differs(one: &Result<Decisions, CallError>, other: &Result<Decisions, CallErr
 
 fn slot(held: &Held) -> StateSlot<'_> {
     StateSlot { bytes: held.bytes.as_deref().map(Cow::Borrowed), generation: held.generation }
+}
+
+impl Fired {
+    fn of(timer: &DueTimer) -> Self {
+        Self { name: timer.name.clone(), key: timer.key.clone(), after: Duration::ZERO }
+    }
 }
 
 impl Prepared<'_> {

@@ -5,15 +5,18 @@
 
 use serde::Serialize;
 
-use super::case::{Call, Case, CaseError, Expected};
-use super::compare::{observed, set, states};
-use super::run::Ran;
+use super::case::{Call, Case, CaseError, DueTimer, Expected};
+use super::compare::{observed, set, span, states};
+use super::run::{Fired, Ran, RanCall};
 
 /// The case with its answers as what it expects.
 #[must_use]
 pub fn answered(case: &Case, ran: &Ran) -> Case {
     let mut case = case.clone();
     for (call, answered) in case.calls.iter_mut().zip(&ran.calls) {
+        if call.pass.is_some() || call.down.is_some() {
+            call.timers = fired(&call.timers, answered);
+        }
         for (timer, ended) in call.timers.iter_mut().zip(&answered.timers) {
             timer.expect = Some(observed(ended));
         }
@@ -24,6 +27,19 @@ pub fn answered(case: &Case, ran: &Ran) -> Case {
         call.set = set(answered);
     }
     case
+}
+
+/// The timers that came while time passed, with what else was said of those that were expected.
+fn fired(expected: &[DueTimer], answered: &RanCall) -> Vec<DueTimer> {
+    let fired = answered.fired.iter().enumerate();
+    let timer = |(at, fired): (usize, &Fired)| {
+        let said = expected.get(at).filter(|it| (&it.name, &it.key) == (&fired.name, &fired.key));
+        let (name, key) = (fired.name.clone(), fired.key.clone());
+        let timer =
+            said.cloned().unwrap_or(DueTimer { name, key, attempt: 1, ..DueTimer::default() });
+        DueTimer { after: Some(span(fired.after)), ..timer }
+    };
+    fired.map(timer).collect()
 }
 
 /// A case's file, in TOML, with what is expected from `case`.
@@ -115,7 +131,9 @@ impl<'c> Edit<'c> {
 
     fn header(&mut self, line: &str, name: &str) -> Result<(), CaseError> {
         let name = name.split(']').next().unwrap_or_default().trim();
+        let passes = self.current().is_some_and(|call| call.pass.is_some() || call.down.is_some());
         let dropped = ["call.state", "call.set"].contains(&name)
+            || passes && (name == "call.timer" || name.starts_with("call.timer."))
             || name.starts_with("call.message.expect")
             || name.starts_with("call.timer.expect");
         if dropped {
@@ -188,6 +206,15 @@ impl<'c> Edit<'c> {
             return Ok(());
         }
         let mut at = self.place.take().unwrap_or_else(|| self.end_of_values());
+        // Where time passes, timers are what is expected, as states are.
+        let passes = |call: &&Call| call.pass.is_some() || call.down.is_some();
+        for timer in self.current().filter(passes).into_iter().flat_map(|call| &call.timers) {
+            let fields = toml::Table::try_from(timer)
+                .map_err(|error| CaseError(format!("it can't be rewritten: {error}")))?;
+            let mut block = vec!["[[call.timer]]".to_owned()];
+            block.extend(fields.iter().map(|(name, value)| format!("{name} = {value}")));
+            self.insert(&mut at, block);
+        }
         for state in self.current().into_iter().flat_map(|call| &call.state) {
             let mut block =
                 vec!["[[call.state]]".to_owned(), format!("key = {}", inline(&state.key)?)];

@@ -6,6 +6,7 @@ use super::*;
 use crate::authoring::compare::differences;
 use crate::authoring::run;
 use crate::builtin;
+use crate::config::PluginLimits;
 use crate::message::Properties;
 use crate::plugin::capsule::{Meta, OwnedBatch, OwnedState};
 use crate::plugin::{CallError, Engine, EngineOptions};

@@ -70,7 +70,7 @@ fn shown(
 /// Each input of a call, with what became of it.
 fn decided(number: usize, call: &Call, answered: &RanCall, text: &mut String) {
     let timers =
-        call.timers.iter().map(|timer| (format!("timer {}", timer.name), Some(&timer.key)));
+        answered.fired.iter().map(|timer| (format!("timer {}", timer.name), Some(&timer.key)));
     let messages = call.messages.iter().map(|message| {
         let what = match message.routing_key.as_str() {
             "" => "message".to_owned(),
