@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 /// Folders and files of the workspace, and what they are called where they are unpacked. The SDK finds
 /// `../wit` and `../../docs` from where it is, as it does here.
-const CARRIED: [(&str, &str); 5] = [
+const CARRIED: [(&str, &str); 6] = [
     ("plugin-sdk/src", "sluicegate-sdk/src"),
     ("wit/v0.1", "wit/v0.1"),
     ("docs/plugins.md", "docs/plugins.md"),
+    ("docs/timers.md", "docs/timers.md"),
     ("LICENSE-APACHE", "LICENSE-APACHE"),
     ("LICENSE-MIT", "LICENSE-MIT"),
 ];

@@ -103,6 +103,11 @@ pub type FixedHash = BuildHasherDefault<DefaultHasher>;
 #[doc = include_str!("../../docs/plugins.md")]
 struct Guide;
 
+/// So does that of the page about timers.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/timers.md")]
+struct TimersGuide;
+
 /// Makes a type that implements [`Plugin`] the plugin of this crate. Once per crate.
 #[macro_export]
 macro_rules! export {

@@ -13,7 +13,7 @@ use sluicegate::limits::MIB;
 use sluicegate::message::Properties;
 use sluicegate::plugin::capsule::{Outcome, OwnedBatch};
 use sluicegate::plugin::purity::{self, Purity};
-use sluicegate::plugin::{Batch, Plugin, StateSlot};
+use sluicegate::plugin::{Batch, Input, Plugin, StateSlot};
 use sluicegate::verdict::{FailureClass, Verdict};
 use sluicegate_tests::guests::{FILES, HOSTILE, OTHER_WORLD};
 
@@ -80,6 +80,33 @@ fn in_process() -> Vec<(&'static str, Row)> {
         answer("answer: emits much", "17 MiB of emissions", "limits.emission_bytes"),
         answer("answer: large state", "70 KiB of state", "a state of 71680 bytes"),
         answer("answer: huge", "20 MiB", "limits.output"),
+        answer("answer: ghost timer", "a timer of message 99", "for message 99 of a batch of 2"),
+        answer("answer: timer without a name", "a timer without a name", "it has no name"),
+        answer(
+            "answer: long name of a timer",
+            "a timer's name of 129 bytes",
+            "a name of 129 bytes; 128 are allowed",
+        ),
+        answer("answer: name that isn't text", "a timer's name of other bytes", "isn't UTF-8"),
+        answer("answer: name outside", "a timer's name beyond its arena", "leaves the arena"),
+        answer("answer: too many timers", "65 timers of one message", "more than 64 timers"),
+        answer(
+            "answer: timer in a thousand years",
+            "a timer in a thousand years",
+            "due in more than 3653 days",
+        ),
+        answer(
+            "answer: timers out of order",
+            "timers in another order than the messages",
+            "after one for a later message",
+        ),
+        answer(
+            "answer: timer of a rejected message",
+            "a timer of a message that it retries",
+            "retried or rejected",
+        ),
+        answer("answer: timers outside", "2^32 timers", "leave the index"),
+        answer("answer: small timers", "timers of 4 words", "timers of 4 words each"),
     ]
 }
 
@@ -157,6 +184,7 @@ fn whatever_a_plugin_does_the_host_lives_says_why_and_serves_its_neighbours() {
         table.push(check(&expected, "refused", &error));
     }
     table.extend(around_a_call());
+    table.extend(of_timers(&plugin));
     table.push(in_migrate(&plugin));
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/sandbox.md");
     let docs = std::fs::read_to_string(docs).expect("the page");
@@ -181,6 +209,36 @@ fn around_a_call() -> Vec<String> {
         check(&before, taking.class.as_str(), &taking.text),
         check(&after, giving.class.as_str(), &giving.text),
     ]
+}
+
+/// What can only be got wrong where a timer is due, or there is no key.
+fn of_timers(plugin: &Arc<Plugin>) -> Vec<String> {
+    let properties = Properties::default();
+    let answer = |messages: &[Input<'_>]| {
+        let states = [StateSlot { bytes: None, generation: 0 }];
+        let batch = Batch { now_us: 7, messages, states: &states };
+        plugin.instantiate().expect("an instance").process(&batch).expect_err("it is refused")
+    };
+    let command = |body| input(body, &properties);
+    let keyless = Input { key: None, slot: None, ..command("answer: too many timers") };
+    let keyless = answer(&[keyless, command("fine")]);
+    let due = answer(&[Input { due_us: Some(6), ..command("answer: next") }]);
+    let no_key = row("a timer of a message without a key", "answer", "malformed", "no state slot");
+    let no_next = row("`next` for a timer", "answer", "malformed", "a timer has no next stage");
+    vec![
+        check(&no_key, keyless.class.as_str(), &keyless.text),
+        check(&no_next, due.class.as_str(), &due.text),
+    ]
+}
+
+#[test]
+fn a_timer_of_the_past_is_due_soon_and_one_that_is_not_set_may_be_cancelled() {
+    let plugin = load(HOSTILE, b"", &generous()).expect("it loads");
+    let mut instance = plugin.instantiate().expect("an instance");
+    let decisions = run(&mut instance, &["answer: timers of the past"]).expect("an answer");
+    let timers: Vec<_> =
+        decisions.timers.iter().map(|timer| (timer.name.as_str(), timer.due_us)).collect();
+    assert_eq!(timers, [("in 1970", Some(1_700_000_000_133_456)), ("cancelled", None)]);
 }
 
 fn in_migrate(plugin: &Arc<Plugin>) -> String {

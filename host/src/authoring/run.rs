@@ -4,6 +4,8 @@
 //! each message has an end of its own. A call's second run is on a fresh instance: where it answers
 //! something else, the plugin isn't the pure function that replay and trials count on.
 
+mod prepared;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,11 +13,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use serde_json::{Map, Value};
-
-use super::case::{self, Call, Case, CaseError, DueTimer};
+use self::prepared::{Prepared, due, messages, timers};
+use super::case::{Call, Case, CaseError, DueTimer};
 use crate::limits;
-use crate::message::Properties;
 use crate::plugin::{
     Batch, CallError, Decisions, Engine, Input, Instance, Plugin, StateChange, StateSlot,
 };
@@ -67,19 +67,6 @@ pub enum Ended {
     Decided(Decision),
     /// The call failed.
     Failed(CallError),
-}
-
-/// A message or timer of a case, ready to be referred to by a batch.
-struct Prepared<'c> {
-    exchange: &'c str,
-    routing_key: &'c str,
-    key: Option<&'c str>,
-    properties: Properties,
-    body: Vec<u8>,
-    attempt: u32,
-    seed: [u8; 16],
-    row: Option<Vec<u8>>,
-    due_us: Option<u64>,
 }
 
 /// A key's state between calls.
@@ -149,76 +136,6 @@ pub fn run_plugin(plugin: Arc<Plugin>, case: &Case) -> Result<Ran, CaseError> {
 
 fn within(place: &str, error: &CaseError) -> CaseError {
     CaseError(format!("{place}: {error}"))
-}
-
-/// A key's rows, as a plugin gets them.
-fn row(tables: &Map<String, Value>) -> Result<Option<Vec<u8>>, CaseError> {
-    if tables.is_empty() {
-        return Ok(None);
-    }
-    let packed = rmp_serde::to_vec_named(tables);
-    packed.map(Some).map_err(|error| CaseError(format!("row: it can't be handed over: {error}")))
-}
-
-fn timers<'c>(
-    call: &'c Call,
-    now_us: u64,
-    number: &mut u64,
-) -> Result<Vec<Prepared<'c>>, CaseError> {
-    let mut timers: Vec<Prepared<'c>> = Vec::with_capacity(call.timers.len());
-    for (at, timer) in call.timers.iter().enumerate() {
-        let place = |error| within(&format!("timer {}", at + 1), &error);
-        if timers.iter().any(|before| before.key == Some(&timer.key)) {
-            let why = "a call has at most one due timer of a key; write another call".to_owned();
-            return Err(place(CaseError(why)));
-        }
-        if timer.after.is_some() {
-            let why = "`after` is for a call with `pass` or `down`; here it is due".to_owned();
-            return Err(place(CaseError(why)));
-        }
-        let late = timer.late.as_ref().map(|late| case::time("late", late)).transpose();
-        let late = late.map_err(place)?.unwrap_or_default();
-        let late = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
-        timers.push(due(timer, now_us.saturating_sub(late), number).map_err(place)?);
-    }
-    Ok(timers)
-}
-
-fn due<'c>(timer: &'c DueTimer, due_us: u64, number: &mut u64) -> Result<Prepared<'c>, CaseError> {
-    *number += 1;
-    let headers = case::table(&timer.headers)?;
-    Ok(Prepared {
-        exchange: "",
-        routing_key: &timer.name,
-        key: Some(&timer.key),
-        properties: Properties { headers, ..Properties::default() },
-        body: Vec::new(),
-        attempt: timer.attempt,
-        seed: case::seed(timer.seed.as_deref(), *number)?,
-        row: row(&timer.row)?,
-        due_us: Some(due_us.max(1)),
-    })
-}
-
-fn messages<'c>(call: &'c Call, number: &mut u64) -> Result<Vec<Prepared<'c>>, CaseError> {
-    let mut messages = Vec::with_capacity(call.messages.len());
-    for (at, message) in call.messages.iter().enumerate() {
-        let place = |error| within(&format!("message {}", at + 1), &error);
-        *number += 1;
-        let body = message.body.as_ref().map(|body| body.bytes()).transpose().map_err(place)?;
-        messages.push(Prepared {
-            exchange: &message.exchange,
-            routing_key: &message.routing_key,
-            key: message.key.as_deref(),
-            properties: message.properties().map_err(place)?,
-            body: body.unwrap_or_default(),
-            attempt: message.attempt,
-            seed: case::seed(message.seed.as_deref(), *number).map_err(place)?,
-            row: row(&message.row).map_err(place)?,
-            due_us: None,
-        });
-    }
-    Ok(messages)
 }
 
 impl Runner {
@@ -392,24 +309,6 @@ fn slot(held: &Held) -> StateSlot<'_> {
 impl Fired {
     fn of(timer: &DueTimer) -> Self {
         Self { name: timer.name.clone(), key: timer.key.clone(), after: Duration::ZERO }
-    }
-}
-
-impl Prepared<'_> {
-    fn input(&self, keys: &[&str]) -> Input<'_> {
-        let slot = self.key.and_then(|key| keys.binary_search(&key).ok());
-        Input {
-            exchange: self.exchange,
-            routing_key: self.routing_key,
-            key: self.key,
-            properties: &self.properties,
-            body: &self.body,
-            attempt: self.attempt,
-            seed: self.seed,
-            row: self.row.as_deref(),
-            due_us: self.due_us,
-            slot: slot.and_then(|slot| u32::try_from(slot).ok()),
-        }
     }
 }
 

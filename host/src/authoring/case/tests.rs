@@ -106,3 +106,21 @@ fn bytes_take_the_form_that_says_most_and_give_the_same_bytes() {
     assert!(Content::Hex("f".into()).bytes().is_err());
     assert_eq!(Content::Base64("/w\n ==".into()).bytes().unwrap(), [0xff]);
 }
+
+#[test]
+fn a_case_takes_every_limit_that_a_config_does() {
+    let limits = "limits = { memory = \"16MiB\", call = \"20ms\", emissions = 3, emission_bytes = \"1KiB\", \
+                  output = \"2KiB\", host_calls = \"3KiB\", state = \"4KiB\", log_lines_per_s = 5, \
+                  file = \"6MiB\", compile = \"7s\", compile_memory = \"1GiB\" }";
+    let config = format!("[[plugin]]\nname = \"p\"\nfile = \"p.wasm\"\n{limits}\n");
+    let (config, _) = config::parse(&config, Path::new("sluicegate.toml")).unwrap();
+    let case = Case::from_toml(&format!("{limits}\n[[call]]\n[[call.message]]\n")).unwrap();
+    let read = case.limits().unwrap();
+    assert_eq!(read, config.plugins[0].limits);
+    let usual = serde_json::to_value(Limits::of(&read)).unwrap();
+    assert_eq!(usual.as_object().unwrap().len(), 11, "{usual}");
+    assert_eq!(Limits::of(&read).unwrap().read().unwrap(), read);
+    assert_eq!(Limits::of(&PluginLimits::default()), None);
+    let bad = Case::from_toml("limits.state = \"much\"\n[[call]]\n").unwrap().limits().unwrap_err();
+    assert!(bad.to_string().starts_with("limits.state: 'much' is no size"), "{bad}");
+}

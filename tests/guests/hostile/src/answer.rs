@@ -10,6 +10,7 @@ pub struct Answer {
     pub replacements: Vec<[u32; 6]>,
     pub emissions: Vec<[u32; 9]>,
     pub states: Vec<[u32; 3]>,
+    pub timers: Vec<[u32; 5]>,
     pub reasons: Vec<Reason>,
 }
 
@@ -24,6 +25,7 @@ impl Answer {
             replacements: Vec::new(),
             emissions: Vec::new(),
             states: vec![[0, NONE, 0]; slots as usize],
+            timers: Vec::new(),
             reasons: Vec::new(),
         }
     }
@@ -88,6 +90,12 @@ impl Answer {
         self.next(at, format!("{}", state.len()).as_bytes());
     }
 
+    /// Sets a timer of a message's key to a time.
+    pub fn timer(&mut self, at: u32, name: &[u8], due_us: u64) {
+        let [start, length] = self.span(name);
+        self.timers.push([at, start, length, due_us as u32, (due_us >> 32) as u32]);
+    }
+
     pub fn finish(self) -> Decisions {
         let mut index = vec![0; 16];
         index[0] = 1;
@@ -101,6 +109,7 @@ impl Answer {
         table(4, 6, self.replacements.as_flattened());
         table(7, 9, self.emissions.as_flattened());
         table(10, 3, self.states.as_flattened());
+        table(13, 5, self.timers.as_flattened());
         Decisions { arena: self.arena, index, reasons: self.reasons }
     }
 }

@@ -220,6 +220,44 @@ pub fn malformed(mut answer: Answer, wrong: &str) -> Decisions {
             answer.verdicts.fill([1, 0]);
         }
         "huge" => answer.arena = vec![0; 20 << 20],
+        "ghost timer" => answer.timer(99, b"t", 1),
+        "timer without a name" => answer.timer(0, b"", 1),
+        "long name of a timer" => answer.timer(0, &[b'n'; 129], 1),
+        "name that isn't text" => answer.timer(0, &[0xff], 1),
+        "name outside" => answer.timers.push([0, 1 << 30, 1 << 30, 1, 0]),
+        "too many timers" => {
+            for n in 0..65 {
+                answer.timer(0, format!("timer {n}").as_bytes(), 1);
+            }
+        }
+        "timer in a thousand years" => answer.timer(0, b"t", 32_503_680_000_000_000),
+        "timers of the past" => {
+            answer.timer(0, b"in 1970", 0);
+            answer.timer(0, b"cancelled", u64::MAX);
+        }
+        "timers out of order" => {
+            answer.timer(1, b"t", 1);
+            answer.timer(0, b"t", 1);
+        }
+        "timer of a rejected message" => {
+            answer.verdicts[0] = [4, 0];
+            answer.reasons.push(Reason {
+                code: "code".to_owned(),
+                text: "text".to_owned(),
+                after_ms: None,
+            });
+            answer.timer(0, b"t", 1);
+        }
+        "timers outside" | "small timers" => {
+            answer.timer(0, b"t", 1);
+            let mut decisions = answer.finish();
+            match wrong {
+                "small timers" => decisions.index[15] = 4,
+                _ => decisions.index[14] = u32::MAX,
+            }
+            return decisions;
+        }
+        "next" => answer.verdicts.fill([0, 0]),
         "empty" => return Decisions { arena: vec![], index: vec![], reasons: vec![] },
         "tables outside" => {
             let mut decisions = answer.finish();
