@@ -25,6 +25,8 @@ pub struct Sample {
     pub properties: Properties,
     /// The body.
     pub body: Bytes,
+    /// Its key's rows of reference data, as a plugin gets them.
+    pub row: Option<Vec<u8>>,
 }
 
 /// What was measured.
@@ -69,6 +71,7 @@ impl Sample {
                 key: message.key.clone(),
                 properties: message.properties()?,
                 body: Bytes::from(body.unwrap_or_default()),
+                row: case::row(&message.row)?,
             })
         };
         messages.map(sample).collect()
@@ -142,7 +145,7 @@ impl<'s> Bench<'s> {
                     attempt: 1,
                     seed: [0; 16],
                     slot: slot.and_then(|slot| u32::try_from(slot).ok()),
-                    row: None,
+                    row: sample.row.as_deref(),
                     due_us: None,
                 }
             })

@@ -321,5 +321,17 @@ pub fn seed(said: Option<&str>, number: u64) -> Result<[u8; 16], CaseError> {
     content::hex(text).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(bad)
 }
 
+/// A key's rows, as a plugin gets them.
+///
+/// # Errors
+/// A value that has no form in MessagePack.
+pub fn row(tables: &Map<String, Value>) -> Result<Option<Vec<u8>>, CaseError> {
+    if tables.is_empty() {
+        return Ok(None);
+    }
+    let packed = rmp_serde::to_vec_named(tables);
+    packed.map(Some).map_err(|error| CaseError(format!("row: it can't be handed over: {error}")))
+}
+
 #[cfg(test)]
 mod tests;

@@ -10,9 +10,9 @@ fn state_goes_on_from_call_to_call_and_every_message_is_counted() {
     let engine = Engine::new(EngineOptions::default()).unwrap();
     let wasm = builtin::plugin("meter-anomaly").unwrap();
     let plugin = engine.load("a", wasm, &[0x80], &PluginLimits::default()).unwrap();
-    let text =
-        "[[call]]\n[[call.message]]\nkey = \"m\"\nbody.json = { meter = \"m\", ts = 1, kwh = 1 }\n";
+    let text = "[[call]]\n[[call.message]]\nkey = \"m\"\nrow.meters = { rated = 63 }\nbody.json = { meter = \"m\", ts = 1, kwh = 1 }\n";
     let mut samples = Sample::of(&Case::from_toml(text).unwrap()).unwrap();
+    assert!(samples[0].row.as_ref().is_some_and(|row| row.ends_with(b"\xa5rated\x3f")));
     samples.push(Sample { body: Bytes::from_static(b"x"), ..Sample::default() });
     let mut bench = Bench::new(&plugin, &samples).unwrap();
     let mut measured = Measured::default();

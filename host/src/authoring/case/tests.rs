@@ -116,7 +116,7 @@ fn a_case_takes_every_limit_that_a_config_does() {
     let (config, _) = config::parse(&config, Path::new("sluicegate.toml")).unwrap();
     let case = Case::from_toml(&format!("{limits}\n[[call]]\n[[call.message]]\n")).unwrap();
     let read = case.limits().unwrap();
-    assert_eq!(read, config.plugins[0].limits);
+    assert_eq!(read, config.plugins["p"].limits);
     let usual = serde_json::to_value(Limits::of(&read)).unwrap();
     assert_eq!(usual.as_object().unwrap().len(), 11, "{usual}");
     assert_eq!(Limits::of(&read).unwrap().read().unwrap(), read);

@@ -1,7 +1,5 @@
 //! Messages and timers of a case, as a batch refers to them.
 
-use serde_json::{Map, Value};
-
 use super::within;
 use crate::authoring::case::{self, Call, CaseError, DueTimer};
 use crate::message::Properties;
@@ -18,15 +16,6 @@ pub(super) struct Prepared<'c> {
     pub(super) seed: [u8; 16],
     pub(super) row: Option<Vec<u8>>,
     pub(super) due_us: Option<u64>,
-}
-
-/// A key's rows, as a plugin gets them.
-fn row(tables: &Map<String, Value>) -> Result<Option<Vec<u8>>, CaseError> {
-    if tables.is_empty() {
-        return Ok(None);
-    }
-    let packed = rmp_serde::to_vec_named(tables);
-    packed.map(Some).map_err(|error| CaseError(format!("row: it can't be handed over: {error}")))
 }
 
 /// The timers of a call, which are due in it.
@@ -70,7 +59,7 @@ pub(super) fn due<'c>(
         body: Vec::new(),
         attempt: timer.attempt,
         seed: case::seed(timer.seed.as_deref(), *number)?,
-        row: row(&timer.row)?,
+        row: case::row(&timer.row)?,
         due_us: Some(due_us.max(1)),
     })
 }
@@ -93,7 +82,7 @@ pub(super) fn messages<'c>(
             body: body.unwrap_or_default(),
             attempt: message.attempt,
             seed: case::seed(message.seed.as_deref(), *number).map_err(place)?,
-            row: row(&message.row).map_err(place)?,
+            row: case::row(&message.row).map_err(place)?,
             due_us: None,
         });
     }

@@ -155,6 +155,7 @@ fn generated(at: u32, size: usize) -> Sample {
         key: Some(key),
         properties: typed("application/json"),
         body: format!("{head}{pad}\"}}").into(),
+        row: None,
     }
 }
 
@@ -201,6 +202,7 @@ fn sample(line: &Value, key: Option<&str>) -> anyhow::Result<Sample> {
         key: key.and_then(field).or_else(|| line.get("key").map(text)),
         properties,
         body: body.into(),
+        row: None,
     })
 }
 
