@@ -36,3 +36,19 @@ fn a_meter_that_speaks_in_time_is_never_told_of() {
         assert!(told(&meters.pass(Duration::from_secs(800))).is_empty());
     }
 }
+
+#[test]
+fn it_has_at_most_thirty_lines_of_code() {
+    let code = include_str!("lib.rs").lines().map(str::trim_start);
+    assert!(code.filter(|line| !line.is_empty() && !line.starts_with("//")).count() <= 30);
+}
+
+#[test]
+fn a_host_that_was_down_takes_no_meter_for_silent() {
+    let mut meters = tester();
+    meters.run(Input::new().key("7"));
+    assert!(told(&meters.pass_down(Duration::from_secs(7200))).is_empty());
+    assert!(told(&[meters.run(Input::new().key("7"))]).is_empty());
+    assert!(told(&meters.pass(Duration::from_secs(899))).is_empty());
+    assert_eq!(told(&meters.pass(Duration::from_secs(1))), [("meter.silent".into(), json!("7"))]);
+}

@@ -112,7 +112,8 @@ fn a_case_takes_every_limit_that_a_config_does() {
     let limits = "limits = { memory = \"16MiB\", call = \"20ms\", emissions = 3, emission_bytes = \"1KiB\", \
                   output = \"2KiB\", host_calls = \"3KiB\", state = \"4KiB\", log_lines_per_s = 5, \
                   file = \"6MiB\", compile = \"7s\", compile_memory = \"1GiB\" }";
-    let config = format!("[[plugin]]\nname = \"p\"\nfile = \"p.wasm\"\n{limits}\n");
+    let broker = "[broker.main]\nurl = \"embedded:\"\n";
+    let config = format!("{broker}[[plugin]]\nname = \"p\"\nfile = \"p.wasm\"\n{limits}\n");
     let (config, _) = config::parse(&config, Path::new("sluicegate.toml")).unwrap();
     let case = Case::from_toml(&format!("{limits}\n[[call]]\n[[call.message]]\n")).unwrap();
     let read = case.limits().unwrap();
