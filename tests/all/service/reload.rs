@@ -196,3 +196,32 @@ async fn a_host_that_is_told_to_stop_while_it_reloads_stops() {
     host.signal("TERM");
     assert_eq!(host.end(), 0, "{}", host.log());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_thread_follows_the_config_plugins_and_tables_however_often_they_change() {
+    let (failures, name) = (unique("failures"), unique("tables"));
+    let table = |n: u32| format!("[table.t{n}]\nfile = \"t.csv\"\nkey = \"meter\"\n");
+    let with = |tables: std::ops::Range<u32>| {
+        let tables: String = tables.map(table).collect();
+        config(&failures, &[counting(&name, "")]) + &tables
+    };
+    let site = Site::new(&with(0..1));
+    site.write("ledger.wasm", LEDGER);
+    site.write("t.csv", b"meter,kw\na,1\n");
+    let host = site.run();
+    for tables in [0..3, 2..5, 0..0, 0..2] {
+        site.configure(&with(tables), "");
+        let told = site.tell(&["reload"]);
+        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    }
+    assert_eq!(host.threads("watch"), 1);
+    site.write("t.csv", b"meter,kw\na,2\n");
+    until("those that are left are read again", || {
+        ["t0", "t1"].iter().all(|name| {
+            let log = host.log();
+            log.lines().any(|line| line.contains("table reloaded") && line.contains(name))
+        })
+    });
+    assert!(!host.log().lines().any(|it| it.contains("table reloaded") && it.contains("t3")));
+    host.stop();
+}
