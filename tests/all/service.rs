@@ -8,6 +8,7 @@ mod archive;
 mod breaker;
 mod broken;
 mod brokers;
+mod counting;
 mod crashes;
 mod detection;
 mod disk;

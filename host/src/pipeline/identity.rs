@@ -1,8 +1,8 @@
 //! Which message this is, so that one that was settled isn't processed again when the broker brings
 //! it back.
 //!
-//! An identity is the message's id with the digest of its body: the same id with another body is
-//! another message. Identities of settled messages are remembered for a time, up to a number.
+//! An identity is the message's id with its key and the digest of its body: producers count from 1, each for
+//! itself, so the same id of another key, or with another body, is another message. Identities of settled messages are remembered for a time, up to a number.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -16,9 +16,9 @@ use crate::state::Remembered;
 /// A message's identity at one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// Digest of the id.
+    /// Digest of the id and the key.
     pub id: [u8; 16],
-    /// Digest of id, body, attempt and replays.
+    /// Digest of id, key, body, attempt and replays.
     pub whole: [u8; 16],
 }
 
@@ -56,12 +56,15 @@ enum End {
 }
 
 impl Identity {
-    /// The identity of a message with that id and body. A retried or replayed message is a new
+    /// The identity of a message with that id, key and body. A retried or replayed message is a new
     /// delivery of the same message: its history keeps the copy apart from what led to it.
     #[must_use]
-    pub fn new(id: &[u8], body: &[u8], history: &History) -> Self {
+    pub fn new(id: &[u8], key: Option<&str>, body: &[u8], history: &History) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&(id.len() as u64).to_le_bytes()).update(id);
+        if let Some(key) = key {
+            hasher.update(&(key.len() as u64).to_le_bytes()).update(key.as_bytes());
+        }
         let id = short(&hasher);
         hasher.update(&history.attempt.to_le_bytes());
         hasher.update(&history.replay_count.to_le_bytes()).update(body);

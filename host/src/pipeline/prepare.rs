@@ -58,8 +58,9 @@ impl Reading {
         if key.is_none() && self.key_required && unfit.is_none() {
             unfit = Some(self.keyless());
         }
-        let identity =
-            self.id_of(&message, &body).map(|id| Identity::new(&id, &message.body, &history));
+        let identity = self
+            .id_of(&message, &body)
+            .map(|id| Identity::new(&id, key.as_deref(), &message.body, &history));
         Job {
             seed: self.seed(identity.as_ref(), sequence),
             body,

@@ -34,6 +34,21 @@ async fn without_keys_a_message_that_comes_again_is_found_as_well() {
 }
 
 #[tokio::test]
+async fn the_same_id_and_body_of_another_key_is_another_message() {
+    let world = World::usual().await;
+    let keys: Vec<String> = (0..40).map(|key| format!("meter-{key}")).collect();
+    world.publish(keys.iter().map(|key| order(1, key, "next"))).await;
+    world.settled("work").await;
+    assert_eq!(numbers(&world.rest("sink"), "n"), [1; 40]);
+    world.publish(keys.iter().map(|key| order(1, key, "next"))).await;
+    world.settled("work").await;
+    assert!(world.rest("sink").is_empty());
+    let figures = world.figures();
+    assert_eq!((figures.done, figures.duplicates, figures.id_conflicts), (40, 40, 0));
+    world.end().await;
+}
+
+#[tokio::test]
 async fn the_same_id_with_another_body_is_another_message_and_counted() {
     let world = World::usual().await;
     world.publish([order(1, "a", "next")]).await;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::*;
 
 fn identity(id: &[u8], body: &[u8]) -> Identity {
-    Identity::new(id, body, &History::default())
+    Identity::new(id, Some("a"), body, &History::default())
 }
 
 fn settled(identity: Identity) -> Remembered {
@@ -57,7 +57,7 @@ fn id_and_body_cannot_run_into_each_other() {
 fn each_attempt_and_each_replay_is_a_delivery_of_its_own() {
     let of = |attempt, replay_count| {
         let history = History { attempt, replay_count, ..History::default() };
-        Identity::new(b"1", b"a", &history)
+        Identity::new(b"1", Some("a"), b"a", &history)
     };
     let all = [of(1, 0), of(2, 0), of(1, 1), of(1, 2)];
     let wholes: HashSet<[u8; 16]> = all.iter().map(|identity| identity.whole).collect();

@@ -161,7 +161,12 @@ impl Bench {
         self.tags += 1;
         let mut job = fixture::job(key, 0, body);
         let id = format!("{key}/{body}");
-        job.identity = Some(Identity::new(id.as_bytes(), body.as_bytes(), &History::default()));
+        job.identity = Some(Identity::new(
+            id.as_bytes(),
+            job.key.as_deref(),
+            body.as_bytes(),
+            &History::default(),
+        ));
         job.seed = job.identity.unwrap().whole;
         job.consumer = consumer;
         job.redelivered = redelivered;
