@@ -204,10 +204,11 @@ impl Books {
         channel.basic_qos(COLLECTOR_PREFETCH, BasicQosOptions::default()).await?;
         // Alone: what a collector before it still held would come behind what this one is given.
         let alone = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
-        let mut deliveries = channel
-            .basic_consume(queue.into(), "collector".into(), alone, FieldTable::default())
-            .await?;
-        while let Some(delivery) = deliveries.next().await {
+        let consuming =
+            channel.basic_consume(queue.into(), "collector".into(), alone, FieldTable::default());
+        let mut deliveries = timeout(PATIENCE, consuming).await??;
+        // A consumer that nothing comes to for so long may be one that the broker forgot as it started.
+        while let Some(delivery) = timeout(PATIENCE, deliveries.next()).await? {
             let delivery = delivery?;
             self.record(source, &delivery);
             if !delivery.acker.ack(BasicAckOptions::default()).await? {

@@ -73,8 +73,10 @@ async fn produce(traffic: &Traffic, queue: &str) {
         for (producer, key, own) in PRODUCERS {
             let mut headers = FieldTable::default();
             headers.insert("key".into(), AMQPValue::LongString(key.into()));
-            let properties: BasicProperties =
-                id(number).with_headers(headers).with_app_id(producer.into());
+            let properties: BasicProperties = id(number)
+                .with_headers(headers)
+                .with_app_id(producer.into())
+                .with_content_type("application/json".into());
             let body = format!(r#"{{"id": {number}, "sent_us": {own}}}"#);
             traffic.send(queue, properties, body.as_bytes()).await;
         }
@@ -89,7 +91,7 @@ async fn counted(name: &str, id: &str) -> Counted {
     let (input, out) = (format!("{name}.in"), format!("{name}.out"));
     produce(&traffic, &input).await;
     for point in DEATHS {
-        let mut host = site.start_with(&[("SLUICEGATE_FAULT", &format!("{point}:abort:after=3"))]);
+        let mut host = site.start_with(&[("SLUICEGATE_FAULT", &format!("{point}:abort:after=2"))]);
         assert_ne!(host.end(), 0, "no {point} came");
     }
     let host = site.run();
