@@ -77,7 +77,8 @@ pub const RECYCLE_FACTOR: usize = 2;
 pub const RECYCLE_INTERVAL: Duration = Duration::from_secs(1);
 /// Parts of the window that are forgotten one at a time.
 pub const PLUGIN_BREAKER_PARTS: u32 = 10;
-/// Deliveries that a probe of a broken plugin may hold; the first that doesn't fail closes the breaker.
+/// Deliveries that the first probe of a broken plugin may hold; the first that doesn't fail closes the breaker.
+/// Each probe that fails is followed by one of twice as many, up to the prefetch.
 pub const PLUGIN_PROBE_MESSAGES: u16 = 16;
 /// How long a probe may take.
 pub const PLUGIN_PROBE_TIME: Duration = Duration::from_secs(5);

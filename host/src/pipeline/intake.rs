@@ -24,8 +24,8 @@ use super::shard::{Event, partition};
 use super::slot::PluginSlot;
 use crate::broker::{Broker, BrokerError, ConsumeRequest, Consumer, Delivery};
 use crate::limits::{
-    PARTITIONS, PLUGIN_PROBE_MESSAGES, PLUGIN_PROBE_PAUSE_MAX, PLUGIN_PROBE_PAUSE_MIN,
-    PLUGIN_PROBE_TIME, PROBE_MESSAGES, PROBE_QUIET, RELEASE_TIMEOUT,
+    PARTITIONS, PLUGIN_PROBE_PAUSE_MAX, PLUGIN_PROBE_PAUSE_MIN, PLUGIN_PROBE_TIME, PROBE_MESSAGES,
+    PROBE_QUIET, RELEASE_TIMEOUT,
 };
 use crate::state::StateStore;
 use crate::telemetry::PipelineMetrics;
@@ -106,6 +106,8 @@ pub struct Intake {
 struct Counts {
     consumers: u64,
     deliveries: u64,
+    /// Probes of a broken plugin, since things last went well.
+    probes: u32,
 }
 
 impl Intake {
@@ -139,18 +141,17 @@ impl Intake {
                     }
                     continue;
                 }
-                (Want::Run, Phase::Closed) => standing_by.iter_mut().for_each(Backoff::reset),
+                (Want::Run, Phase::Closed) => {
+                    standing_by.iter_mut().for_each(Backoff::reset);
+                    counts.probes = 0;
+                }
                 (Want::Run, Phase::Probing(_)) => {}
             }
             if !self.broker_ready().await {
                 continue;
             }
             let probing = matches!(self.breaker.phase(), Phase::Probing(_));
-            let prefetch = match (probing, self.plugin_broken()) {
-                (true, true) => PLUGIN_PROBE_MESSAGES,
-                (true, false) => 1,
-                (false, _) => self.ramp.window(),
-            };
+            let prefetch = self.prefetch(probing, &mut counts);
             let request = ConsumeRequest { prefetch, ..self.request.clone() };
             let error = match self.broker.consume(request).await {
                 Ok(consumer) => {

@@ -5,7 +5,7 @@
 //! holds were settled since it began: whoever waits in the queue is in few windows, however often the
 //! host dies. `basic.qos` changes nothing for a consumer that is there; a wider window takes a new one.
 
-use crate::limits::{RAMP_FACTOR, RAMP_START};
+use crate::limits::{PLUGIN_PROBE_MESSAGES, RAMP_FACTOR, RAMP_START};
 
 /// A pipeline's window.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,14 @@ impl Ramp {
     #[must_use]
     pub fn window(&self) -> u16 {
         self.window
+    }
+
+    /// What to ask for in a probe of a broken plugin, after so many that failed: each is twice as wide, for it
+    /// may be that only those at the head of the queue can't pass.
+    #[must_use]
+    pub fn probe(&self, failed: u32) -> u16 {
+        let wide = u32::from(PLUGIN_PROBE_MESSAGES).saturating_mul(1 << failed.min(16));
+        u16::try_from(wide).unwrap_or(u16::MAX).min(self.most)
     }
 
     /// A delivery was taken. Whether a wider window is due: twice as many as the window holds were
@@ -69,6 +77,15 @@ mod tests {
         assert_eq!(windows, [16, 64, 256, 1000]);
         ramp.reset();
         assert_eq!(ramp.window(), RAMP_START);
+    }
+
+    #[test]
+    fn probes_that_fail_are_followed_by_wider_ones_up_to_the_prefetch() {
+        let ramp = Ramp::new(1000, true);
+        let widths: Vec<u16> = (0..9).map(|failed| ramp.probe(failed)).collect();
+        assert_eq!(widths, [16, 32, 64, 128, 256, 512, 1000, 1000, 1000]);
+        assert_eq!(ramp.probe(u32::MAX), 1000);
+        assert_eq!(Ramp::new(10, true).probe(0), 10);
     }
 
     #[test]

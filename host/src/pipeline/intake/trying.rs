@@ -1,8 +1,21 @@
 //! How an intake tries a plugin that is broken.
 
-use super::Intake;
+use super::{Counts, Intake};
 
 impl Intake {
+    /// How many deliveries its next consumer may hold.
+    pub(super) fn prefetch(&self, probing: bool, counts: &mut Counts) -> u16 {
+        match (probing, self.plugin_broken()) {
+            (true, true) => {
+                let failed = counts.probes;
+                counts.probes += 1;
+                self.ramp.probe(failed)
+            }
+            (true, false) => 1,
+            (false, _) => self.ramp.window(),
+        }
+    }
+
     /// Whether a plugin of this pipeline is broken, so that it stands still.
     pub(super) fn plugin_broken(&self) -> bool {
         self.plugins.iter().any(|slot| slot.guard().pauses())
