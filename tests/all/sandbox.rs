@@ -1,8 +1,11 @@
 //! What plugins do that mean harm, one by one, and what the host did: the table in docs/sandbox.md is
 //! what this measures.
 
+pub(crate) mod bomb;
 mod damaged;
+mod proposals;
 mod warm;
+mod wasm;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -183,6 +186,10 @@ fn whatever_a_plugin_does_the_host_lives_says_why_and_serves_its_neighbours() {
         let error = load(&wasm, config, &limits()).expect_err(expected.does);
         table.push(check(&expected, "refused", &error));
     }
+    for (wasm, expected) in proposals::all() {
+        let error = load(&wasm, b"", &limits()).expect_err(expected.does);
+        table.push(check(&expected, "refused", &error));
+    }
     table.extend(around_a_call());
     table.extend(of_timers(&plugin));
     table.push(in_migrate(&plugin));
@@ -285,6 +292,19 @@ fn a_deadline_says_nothing_about_purity() {
     assert_eq!(error.class, FailureClass::Deadline);
     let purity = purity::check(&plugin, &OwnedBatch::of(&batch), &Outcome::Failed(error));
     assert_eq!(purity, Purity::Unknown);
+}
+
+#[test]
+fn what_a_processor_may_answer_as_it_likes_has_one_answer() {
+    let plugin = load(HOSTILE, b"", &generous()).expect("it loads");
+    let mut instance = plugin.instantiate().expect("an instance");
+    let decisions = run(&mut instance, &["relaxed simd"]).expect("an answer");
+    let Verdict::Next(replacement) = &decisions.messages[0].verdict else {
+        panic!("{decisions:?}")
+    };
+    let body = replacement.body.as_ref().expect("a body");
+    // An x86 left to itself says 2, then the smallest number three times.
+    assert_eq!(String::from_utf8_lossy(body), "0 0 2147483647 -2147483648 1");
 }
 
 #[test]

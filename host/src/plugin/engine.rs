@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use wasmtime::component::Linker;
-use wasmtime::{Cache, Config, EngineWeak, WasmBacktraceDetails};
+use wasmtime::{Cache, Config, EngineWeak, WasmBacktraceDetails, WasmFeatures};
 
 use super::sandbox::Sandbox;
 use super::{cache, compile, failure, v0_1, wasi};
@@ -116,6 +116,15 @@ impl Engine {
     }
 }
 
+/// What the engine knows and plugins don't need: each is refused by its name, so that less can go wrong in
+/// the compiler. Relaxed SIMD is in, in its one form; what isn't here is off without being told.
+fn beyond() -> WasmFeatures {
+    WasmFeatures::MEMORY64
+        | WasmFeatures::EXCEPTIONS
+        | WasmFeatures::FUNCTION_REFERENCES
+        | WasmFeatures::GC
+}
+
 /// What makes a plugin deterministic, interruptible, and its failures legible.
 pub(super) fn config(cache: Option<Cache>) -> Config {
     let mut config = Config::new();
@@ -124,6 +133,7 @@ pub(super) fn config(cache: Option<Cache>) -> Config {
         .epoch_interruption(true)
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
+        .wasm_features(beyond(), false)
         // Lines would be looked up by parsing the plugin's debug information again for each frame of
         // each trap, ten and more milliseconds of a shard's time. A panic says its line itself.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use super::process::{Site, sluicegate, until};
 use super::traffic::{Traffic, broker, echoing, id};
 use crate::rabbit::{node, unique};
+use crate::sandbox::bomb::bomb;
+use crate::tidy::source::root;
 use sluicegate_tests::guests::HOSTILE;
 
 const BREAKER: &str = "breaker = { at_least = 5, window = \"1m\" }";
@@ -70,6 +72,28 @@ async fn poison_at_the_head_is_judged_once_another_message_has_passed() {
     assert_eq!(traffic.raw.depth(&input).await, 0);
     let outputs = traffic.inputs(&format!("{name}.out")).await;
     assert!(outputs.iter().all(|(_, times)| *times == 1), "{outputs:?}");
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_poison_at_the_head_than_a_probe_holds_stops_a_pipeline_for_no_longer_than_some_probes()
+ {
+    let name = unique("poisoned-deep");
+    let site = site(&name, BREAKER);
+    let host = site.run();
+    assert!(site.tell(&["pause", &name]).status.success());
+    let traffic = Traffic::on(node()).await;
+    let input = format!("{name}.in");
+    // What failed before the breaker opened is judged; more than a first probe holds is left.
+    traffic.fill(&input, 40, b"trap").await;
+    for n in 0..60 {
+        traffic.send(&input, id(format!("good-{n}")), b"echo").await;
+    }
+    assert!(site.tell(&["resume", &name]).status.success());
+    traffic.await_at_least(&format!("{name}.out"), 1).await;
+    traffic.raw.await_depth(&format!("{name}.out"), 60).await;
+    traffic.raw.await_depth(&format!("{name}.dead"), 40).await;
+    host.await_ready();
     host.stop();
 }
 
@@ -154,6 +178,53 @@ fn a_plugin_whose_compiling_takes_too_much_is_refused_with_the_limit() {
     assert!(!ready && told.contains("limits.compile_memory"), "{told}");
     let (ready, told) = loading("");
     assert!(ready, "{told}");
+}
+
+#[test]
+fn a_small_component_that_the_compiler_chokes_on_is_refused_by_time_and_by_memory() {
+    let component = bomb();
+    assert!(component.len() < 1 << 20, "{} bytes", component.len());
+    let checked = |limits: &str| {
+        let config = echoing("bomb", limits, "", "");
+        let site = Site::new(&format!("[broker.main]\nurl = \"embedded:\"\n{config}"));
+        site.write("hostile.wasm", &component);
+        let file = site.path("sluicegate.toml");
+        let checked = sluicegate(&["check", "-c", file.to_str().unwrap()]);
+        assert!(!checked.status.success());
+        String::from_utf8_lossy(&checked.stderr).into_owned()
+            + &String::from_utf8_lossy(&checked.stdout)
+    };
+    let told = checked("compile = \"1s\"");
+    assert!(told.contains("takes longer than 1 s (limits.compile)"), "{told}");
+    let told = checked("compile_memory = \"300MiB\"");
+    assert!(told.contains("more than 314572800 bytes of memory (limits.compile_memory)"), "{told}");
+    let page = std::fs::read_to_string(root().join("docs/sandbox.md")).unwrap();
+    let row =
+        "| keeps the compiler busy, or fills its memory | compiling | refused | …limits.compile… |";
+    assert!(page.contains(row), "docs/sandbox.md lacks {row}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rising_share_of_rejects_is_told_and_opens_nothing() {
+    let name = unique("rejecting");
+    let config = echoing(&name, "", "", "").replace("hostile.wasm", "builtin:meter-validate");
+    let config = config.replace("breaker = false", BREAKER);
+    let site = Site::new(&format!("{}{config}", broker(node())));
+    let host = site.run();
+    let traffic = Traffic::on(node()).await;
+    let (input, dead) = (format!("{name}.in"), format!("{name}.dead"));
+    let rising = || host.metric("sluicegate_condition", &["failures_rising", &name]);
+    let deadline = Instant::now() + Duration::from_secs(90);
+    let mut sent = 0;
+    while rising() < 0.5 {
+        assert!(Instant::now() < deadline, "{sent} rejects, and nobody is told");
+        traffic.send(&input, id(format!("n-{sent}")), b"no reading").await;
+        sent += 1;
+        traffic.raw.await_depth(&dead, sent).await;
+    }
+    assert!(host.metric("sluicegate_condition", &["plugin_broken", "hostile"]) < 0.5);
+    assert_eq!(host.get("/ready").0, 200);
+    host.stop();
 }
 
 #[test]

@@ -97,6 +97,27 @@ pub fn nan() -> String {
     found.map(|number| format!("{:016x}", number.to_bits())).join(" ")
 }
 
+/// Instructions whose answer the standard leaves to the processor: an index past the lanes, a number that
+/// isn't one made whole, and one that is too large.
+#[target_feature(enable = "relaxed-simd")]
+pub fn relaxed_simd() -> String {
+    use core::arch::wasm32::{
+        f32x4, i8x16, i8x16_extract_lane, i8x16_relaxed_swizzle, i8x16_splat, i32x4_extract_lane,
+        i32x4_relaxed_trunc_f32x4,
+    };
+    let lanes = black_box(i8x16(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16));
+    let past = i8x16_relaxed_swizzle(lanes, black_box(i8x16_splat(17)));
+    let whole = i32x4_relaxed_trunc_f32x4(black_box(f32x4(f32::NAN, 1e30, -1e30, 1.5)));
+    format!(
+        "{} {} {} {} {}",
+        i8x16_extract_lane::<0>(past),
+        i32x4_extract_lane::<0>(whole),
+        i32x4_extract_lane::<1>(whole),
+        i32x4_extract_lane::<2>(whole),
+        i32x4_extract_lane::<3>(whole),
+    )
+}
+
 pub static ALLOC_TRAPS: AtomicBool = AtomicBool::new(false);
 pub static FREE_TRAPS: AtomicBool = AtomicBool::new(false);
 

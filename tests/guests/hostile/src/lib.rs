@@ -70,6 +70,7 @@ impl Guest for Hostile {
             match &*body {
                 "echo" => answer.echo(at, span(2), span(4), span(8)),
                 "nan" => answer.next(at, attack::nan().as_bytes()),
+                "relaxed simd" => answer.next(at, attack::relaxed_simd().as_bytes()),
                 "counter" | "random" | "map order" => {
                     answer.next(at, attack::impure(&body).as_bytes());
                 }
