@@ -12,6 +12,9 @@ use super::failure;
 /// For its owner alone.
 const PRIVATE: u32 = 0o700;
 const OTHERS_MAY_WRITE: u32 = 0o022;
+const ANYBODY_MAY_WRITE: u32 = 0o002;
+/// What is in such a folder is its owner's to replace.
+const STICKY: u32 = 0o1000;
 
 /// A cache for this process alone, gone with it.
 #[derive(Debug)]
@@ -59,7 +62,19 @@ fn own(dir: &Path) -> Result<PathBuf, EngineError> {
         fs::set_permissions(dir, Permissions::from_mode(PRIVATE)).map_err(failed)?;
     }
     // wasmtime wants an absolute path.
-    dir.canonicalize().map_err(failed)
+    let whole = dir.canonicalize().map_err(failed)?;
+    for above in whole.ancestors().skip(1) {
+        let mode = above.metadata().map_err(failed)?.mode();
+        if mode & ANYBODY_MAY_WRITE != 0 && mode & STICKY == 0 {
+            let why = format!(
+                "anybody may put another folder in its place, for {0} can be written by anybody; chmod \
+                 o-w {0}",
+                above.display()
+            );
+            return Err(unusable(dir, &why));
+        }
+    }
+    Ok(whole)
 }
 
 fn unusable(dir: &Path, why: &str) -> EngineError {

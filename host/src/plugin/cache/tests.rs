@@ -37,6 +37,18 @@ fn a_cache_that_others_could_have_written_is_refused() {
 }
 
 #[test]
+fn a_cache_that_anybody_could_put_another_in_the_place_of_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let above = folder.path().join("above");
+    let dir = above.join("between/cache");
+    own(&dir).unwrap();
+    chmod(&above, 0o777);
+    refused(&dir, "anybody may put another folder in its place");
+    chmod(&above, 0o1777);
+    own(&dir).unwrap();
+}
+
+#[test]
 fn a_link_a_file_and_another_users_folder_are_no_cache() {
     let folder = tempfile::tempdir().unwrap();
     let (dir, link) = (folder.path().join("cache"), folder.path().join("link"));
