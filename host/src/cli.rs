@@ -14,6 +14,7 @@ pub mod publish;
 pub mod reload;
 pub mod replay;
 pub mod run;
+mod scratch;
 pub mod state;
 pub mod tap;
 pub mod topology;

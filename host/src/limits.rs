@@ -3,6 +3,7 @@
 //! A number that appears in a config file has its default here; a number that no config changes has
 //! its reason here.
 
+mod authoring;
 mod recorder;
 mod reload;
 mod sandbox;
@@ -11,6 +12,7 @@ mod told;
 
 use std::time::Duration;
 
+pub use self::authoring::*;
 pub use self::recorder::*;
 pub use self::reload::*;
 pub use self::sandbox::*;

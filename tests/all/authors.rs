@@ -16,13 +16,13 @@ use crate::tidy::source::root;
 const BINARY: &str = env!("CARGO_BIN_EXE_sluicegate-under-test");
 
 /// An author's folder, and what is typed there.
-struct Desk {
+pub(crate) struct Desk {
     folder: TempDir,
     within: PathBuf,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let within = folder.path().to_owned();
         Self { folder, within }
@@ -56,14 +56,20 @@ impl Desk {
         self.command(&words).output().unwrap()
     }
 
+    /// A new plugin, where everything else is typed from now on.
+    pub(crate) fn enter(&mut self, plugin: &str) {
+        self.good(&format!("sluicegate plugin new {plugin}"));
+        self.within = self.folder.path().join(plugin);
+    }
+
     /// What was said by a command that succeeds.
-    fn good(&self, line: &str) -> String {
+    pub(crate) fn good(&self, line: &str) -> String {
         let output = self.run(line);
         assert!(output.status.success(), "{line}: {}", said(&output));
         said(&output)
     }
 
-    fn edit(&self, file: &str, from: &str, to: &str) {
+    pub(crate) fn edit(&self, file: &str, from: &str, to: &str) {
         let path = self.within.join(file);
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains(from), "{text}");
@@ -77,7 +83,7 @@ fn said(output: &Output) -> String {
 }
 
 /// Where the host's build script builds plugins.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("plugins")
 }
 
@@ -135,7 +141,7 @@ fn every_template_passes_its_own_tests() {
 }
 
 /// `plugin dev`, and what it has said; ended when dropped.
-struct Dev {
+pub(crate) struct Dev {
     child: Child,
     told: Arc<(Mutex<String>, Condvar)>,
 }
@@ -144,7 +150,7 @@ struct Dev {
 const PATIENCE: Duration = Duration::from_secs(600);
 
 impl Dev {
-    fn start(desk: &Desk, line: &str) -> Self {
+    pub(crate) fn start(desk: &Desk, line: &str) -> Self {
         let words: Vec<&str> = line.split_whitespace().collect();
         let mut command = desk.command(&words);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -159,14 +165,16 @@ impl Dev {
         Self { child, told }
     }
 
-    /// Waits until it says that, and forgets all that it said until then.
-    fn says(&self, part: &str) -> String {
+    /// Waits until it says that, and forgets all that it said up to that line.
+    pub(crate) fn says(&self, part: &str) -> String {
         let (told, more) = &*self.told;
         let told = told.lock().unwrap();
         let (mut told, end) =
             more.wait_timeout_while(told, PATIENCE, |told| !told.contains(part)).unwrap();
         assert!(!end.timed_out(), "no {part:?} in: {told}");
-        std::mem::take(&mut *told)
+        let at = told.find(part).map_or(told.len(), |at| at + part.len());
+        let end = told[at..].find('\n').map_or(told.len(), |line| at + line + 1);
+        told.drain(..end).collect()
     }
 }
 
@@ -178,22 +186,95 @@ impl Drop for Dev {
 }
 
 #[test]
-fn dev_follows_edits_through_compile_errors() {
+fn dev_follows_edits_through_compile_errors_in_a_host_of_its_own() {
     let mut desk = Desk::new();
-    desk.good("sluicegate plugin new an-edit");
-    desk.within = desk.folder.path().join("an-edit");
-    let dev = Dev::start(&desk, "sluicegate plugin dev --offline");
+    desk.enter("an-edit");
+    let dev = Dev::start(&desk, "sluicegate plugin dev --offline --rate 5");
     let told = dev.says("waiting for a change");
     assert!(told.contains("→ alerts (hot.s-1)") && told.contains("1 of 1 cases pass"), "{told}");
+    assert!(told.contains("live "), "{told}");
+    // The case's messages come again and again, with what is remembered of them.
+    assert!(dev.says("emits   alerts hot.s-1").contains("key s-1 stage 0 an-edit → next"));
+    dev.says("had     [2]");
+
     desk.edit("src/lib.rs", "seen.hot == self.readings", "seen.hot === self.readings");
     assert!(dev.says("waiting for a change").contains("not built"));
+    // The version before goes on.
+    dev.says("stage 0 an-edit → next");
+
     desk.edit("src/lib.rs", "seen.hot === self.readings", "seen.hot > self.readings");
     let told = dev.says("waiting for a change");
-    assert!(told.contains("0 of 1 cases pass"), "{told}");
+    assert!(told.contains("0 of 1 cases pass") && told.contains("live "), "{told}");
+    dev.says("emits   alerts hot.s-1");
+
+    // An output that nobody has spoken of is there once it is named.
+    desk.edit("src/lib.rs", "\"alerts\"", "\"alarms\"");
+    dev.says("emits   alarms hot.s-1");
     desk.edit(
         "cases/first.toml",
         "emit = [{ output = \"alerts\", routing_key = \"hot.s-1\" }]",
         "emit = []",
     );
-    assert!(dev.says("waiting for a change").contains("1 of 1 cases pass"));
+    dev.says("1 of 1 cases pass");
+}
+
+#[test]
+fn what_is_typed_wrong_is_answered_with_what_to_type() {
+    let mut desk = Desk::new();
+    let says = |desk: &Desk, line: &str, parts: &[&str]| {
+        let output = desk.run(line);
+        assert!(!output.status.success(), "{line}");
+        let told = said(&output);
+        for part in parts {
+            assert!(told.contains(part), "{line}: '{told}' doesn't say '{part}'");
+        }
+        assert!(told.trim().lines().count() < 25, "{line}: {told}");
+    };
+    says(&desk, "sluicegate plugin new Too_Hot", &["'Too_Hot'", "as in too-hot"]);
+    says(&desk, "sluicegate plugin new serde", &["'serde'", "take another"]);
+    says(&desk, "sluicegate plugin new x --dir /proc/x", &["/proc/x", "--dir"]);
+    says(&desk, "sluicegate plugin new x --template y", &["stateless", "stateful", "timer"]);
+    for verb in ["build", "sdk", "dev", "dev --host"] {
+        let line = format!("sluicegate plugin {verb} nowhere");
+        says(&desk, &line, &["there is no nowhere/Cargo.toml", "sluicegate plugin new NAME"]);
+    }
+    says(&desk, "sluicegate plugin test nowhere", &["there is no nowhere", "component"]);
+    says(&desk, "sluicegate plugin inspect nowhere", &["can't read nowhere"]);
+    says(&desk, "sluicegate plugin inspect .", &["is no file", "sluicegate plugin build"]);
+    fs::write(desk.within.join("text.wasm"), "no component").unwrap();
+    says(&desk, "sluicegate plugin inspect text.wasm", &["isn't a WebAssembly component"]);
+    says(&desk, "sluicegate plugin test text.wasm", &["no cases in cases", "--cases"]);
+    says(&desk, "sluicegate plugin bench text.wasm", &["--messages", "--size"]);
+    fs::write(desk.within.join("other.wasm"), sluicegate_tests::guests::OTHER_WORLD).unwrap();
+    says(&desk, "sluicegate plugin inspect other.wasm", &["another world"]);
+    says(&desk, "sluicegate plugin bench other.wasm --size 64", &["another world"]);
+    says(&desk, "sluicegate plugin inspect other.wasm --config [1]", &["JSON object"]);
+
+    desk.enter("a-mistake");
+    let socket = desk.folder.path().join("nobody.sock");
+    let line = format!("sluicegate plugin dev --host --socket {}", socket.display());
+    says(&desk, &line, &["no running sluicegate answers", "nobody.sock", "sluicegate run"]);
+    says(&desk, "sluicegate plugin dev --plugin x", &["--host"]);
+    fs::write(desk.within.join("cases/broken.toml"), "[[call]]\n[[call.message]]\nkeys = 1\n")
+        .unwrap();
+    let component = target().join("wasm32-wasip2/plugin/a_mistake.wasm");
+    desk.good("sluicegate plugin build --offline");
+    let line = format!("sluicegate plugin test {} --cases cases", component.display());
+    says(&desk, &line, &["cases/broken.toml", "line 3", "keys"]);
+    desk.edit("src/lib.rs", "impl Plugin", "imply Plugin");
+    says(&desk, "sluicegate plugin build --offline", &["cargo's messages are above"]);
+    assert!(!said(&desk.run("sluicegate plugin build --offline")).contains("without --offline"));
+    desk.edit("Cargo.toml", "serde = {", "no-crate-of-that-name = \"1\"\nserde = {");
+    let told = said(&desk.run("sluicegate plugin build --offline"));
+    assert!(told.contains("without --offline cargo fetches"), "{told}");
+}
+
+#[test]
+fn without_cargo_authors_are_told_what_to_install() {
+    let mut desk = Desk::new();
+    desk.enter("no-cargo");
+    let mut command = desk.command(&["sluicegate", "plugin", "build"]);
+    let output = command.env("PATH", desk.folder.path()).output().unwrap();
+    assert!(!output.status.success());
+    assert!(said(&output).contains("install Rust, https://rustup.rs"), "{}", said(&output));
 }

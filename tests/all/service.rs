@@ -12,6 +12,7 @@ mod counting;
 mod crashes;
 mod detection;
 mod disk;
+mod edited;
 mod exchanges;
 mod hostile;
 mod keeping;

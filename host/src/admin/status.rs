@@ -91,6 +91,9 @@ pub struct PluginStatus {
     pub digest: String,
     /// The SDK that it was built with.
     pub sdk: String,
+    /// The pipelines that it is a stage of.
+    #[serde(default)]
+    pub pipelines: Vec<String>,
     /// Memory of its instances, in bytes.
     pub memory_bytes: u64,
     /// How its last reload ended, or how far one is.

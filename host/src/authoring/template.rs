@@ -26,11 +26,16 @@ pub enum NewError {
         "'{0}' can't be a plugin's name: write lower-case letters, digits and hyphens, a letter first, as in too-hot"
     )]
     Name(String),
+    /// The name means something already.
+    #[error(
+        "'{0}' can't be a plugin's name: it is Rust's own, or a crate's that plugins use; take another"
+    )]
+    Reserved(String),
     /// Something is there.
     #[error("{}: there is something already; name another folder with --dir", .0.display())]
     Taken(PathBuf),
     /// The file system says no.
-    #[error("{}: {cause}", .path.display())]
+    #[error("can't make {}: {cause}; name another folder with --dir", .path.display())]
     Io {
         /// Where.
         path: PathBuf,
@@ -73,6 +78,9 @@ pub fn create(folder: &Path, name: &str, template: Template) -> Result<(), NewEr
     if !is_name(name) {
         return Err(NewError::Name(name.to_owned()));
     }
+    if RESERVED.contains(&name) {
+        return Err(NewError::Reserved(name.to_owned()));
+    }
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |cause| NewError::Io { path, cause }
@@ -104,7 +112,6 @@ fn is_name(name: &str) -> bool {
         && name.chars().all(good)
         && !name.ends_with('-')
         && !name.contains("--")
-        && !RESERVED.contains(&name)
 }
 
 /// Every file but the SDK's.

@@ -92,12 +92,13 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// A line for people; whatever a message says, it can't move the cursor.
-fn told(line: &Value) -> String {
+pub(super) fn told(line: &Value) -> String {
     if let Some(lost) = line.get("lost") {
         return format!("({lost} lines lost: they came faster than they were read)");
     }
     // A message may hold line ends, which would pass for lines of ours.
-    let text = |name: &str| printable(line[name].as_str().unwrap_or("-"));
+    let text =
+        |name: &str| printable(line[name].as_str().filter(|text| !text.is_empty()).unwrap_or("-"));
     let mut said = format!(
         "{}  {}  {} stage {} {}",
         at(line["at_us"].as_i64().unwrap_or(0)),
@@ -112,10 +113,13 @@ fn told(line: &Value) -> String {
         said.push_str(&format!(", attempt {}", line["attempt"]));
     }
     said.push_str(&format!(" → {}", outcome(line)));
-    for (name, label) in [("body", "body"), ("headers", "headers")] {
-        if let Some(value) = line.get(name) {
-            said.push_str(&format!("\n    {label:<8}{value}"));
-        }
+    if let Some(body) = line.get("body") {
+        said.push_str(&format!("\n    body    {body}"));
+    }
+    let headers: Vec<String> =
+        line["headers"].as_array().into_iter().flatten().map(header).collect();
+    if !headers.is_empty() {
+        said.push_str(&format!("\n    headers {}", headers.join(", ")));
     }
     if let Some(sent) = line["decision"].get("body") {
         said.push_str(&format!("\n    becomes {sent}"));
@@ -123,8 +127,13 @@ fn told(line: &Value) -> String {
     for emission in line["decision"]["emissions"].as_array().into_iter().flatten() {
         let output = emission["output"].as_str().unwrap_or("-");
         let key = emission["routing_key"].as_str().map(|key| format!(" {key}")).unwrap_or_default();
-        let body = emission.get("body").unwrap_or(&emission["body_bytes"]);
-        said.push_str(&format!("\n    emits   {output}{key}: {body}"));
+        let body = match (emission.get("body"), emission["body_bytes"].as_u64()) {
+            (Some(body), _) => format!(": {body}"),
+            (None, Some(bytes)) => format!(": {bytes} bytes"),
+            // The message's own.
+            (None, None) => String::new(),
+        };
+        said.push_str(&format!("\n    emits   {output}{key}{body}"));
     }
     for (name, label) in [("state_before", "had"), ("state_after", "has")] {
         if let Some(value) = line[name].get("value") {
@@ -135,6 +144,15 @@ fn told(line: &Value) -> String {
         said.push_str(&format!("\n    ({skipped} more before it: past the rate)"));
     }
     printable_lines(&said)
+}
+
+/// A header: its name and, of its value, what people write.
+fn header(header: &Value) -> String {
+    let value = &header[1];
+    let inner = value.as_object().filter(|typed| typed.len() == 1);
+    let value = inner.and_then(|typed| typed.values().next()).unwrap_or(value);
+    let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    format!("{}: {value}", header[0].as_str().unwrap_or("-"))
 }
 
 fn outcome(line: &Value) -> String {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Inner;
 use super::parts::Tasks;
 use crate::admin::{Following, Lines, PluginStatus};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::pipeline::slot::PluginSlot;
 use crate::recorder::Recorder;
 use crate::reload::{Line, Recorded, RecordedCall, Reloads, Teller};
@@ -64,7 +64,13 @@ impl Inner {
     /// How a plugin is doing.
     pub(super) fn plugin_status(&self, slot: &PluginSlot) -> PluginStatus {
         let plugin = slot.current();
+        let parts = self.parts();
+        let uses = |pipeline: &&config::Pipeline| {
+            pipeline.stages.iter().any(|stage| stage.plugin == plugin.name())
+        };
+        let pipelines = parts.config.pipelines.iter().filter(uses).map(|it| it.name.clone());
         PluginStatus {
+            pipelines: pipelines.collect(),
             name: plugin.name().to_owned(),
             version: plugin.description().version.clone(),
             digest: plugin.digest().to_owned(),

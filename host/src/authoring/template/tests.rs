@@ -7,9 +7,15 @@ fn names_that_a_crate_can_have_are_taken() {
     for good in ["a", "too-hot", "x2"] {
         assert!(is_name(good), "{good}");
     }
-    for bad in ["", "Too", "2x", "a_b", "a/b", "..", "-a", "a-", "a--b", "test", "serde", "ä"] {
+    for bad in ["", "Too", "2x", "a_b", "a/b", "..", "-a", "a-", "a--b", "ä"] {
         assert!(!is_name(bad), "{bad}");
     }
+    let folder = tempfile::tempdir().unwrap();
+    let made = |name| create(&folder.path().join("x"), name, Template::Stateless);
+    for reserved in ["test", "serde"] {
+        assert!(matches!(made(reserved), Err(NewError::Reserved(_))), "{reserved}");
+    }
+    assert!(matches!(made("a_b"), Err(NewError::Name(_))));
 }
 
 #[test]

@@ -163,7 +163,8 @@ fn typed(content_type: &str) -> Properties {
     Properties { content_type: Some(content_type.to_owned()), ..Properties::default() }
 }
 
-fn from_lines(file: &Path, key: Option<&str>) -> anyhow::Result<Vec<Sample>> {
+/// The messages of a file, one a line.
+pub(super) fn from_lines(file: &Path, key: Option<&str>) -> anyhow::Result<Vec<Sample>> {
     let opened = File::open(file).with_context(|| format!("can't read {}", file.display()))?;
     let count = Arc::new(AtomicU64::new(0));
     let records = Records::new(Box::new(opened), Format::Jsonl, None, true, count)

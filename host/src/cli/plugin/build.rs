@@ -129,16 +129,32 @@ fn build(folder: &Path, offline: bool) -> anyhow::Result<Vec<PathBuf>> {
     cargo.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = cargo.spawn().context("can't run cargo: install Rust, https://rustup.rs")?;
     let mut files = Vec::new();
+    let mut compiled = false;
     if let Some(messages) = child.stdout.take() {
         for line in BufReader::new(messages).lines() {
-            files.extend(components(&line?));
+            let line = line?;
+            files.extend(components(&line));
+            compiled |= finished(&line);
         }
     }
     if !child.wait()?.success() {
-        let offline = if offline { "; without --offline cargo fetches what it misses" } else { "" };
-        bail!("{} didn't build; cargo's messages are above{offline}", folder.display());
+        // Where it didn't come to compile it may have missed something.
+        let misses = offline && !compiled;
+        let remedy = if misses { "; without --offline cargo fetches what it misses" } else { "" };
+        bail!("{} didn't build; cargo's messages are above{remedy}", named(folder));
     }
     Ok(files)
+}
+
+/// A folder, for people.
+fn named(folder: &Path) -> String {
+    if folder == Path::new(".") { "the crate".to_owned() } else { folder.display().to_string() }
+}
+
+/// Whether that message of cargo's says that it came to the end of compiling, well or not.
+fn finished(message: &str) -> bool {
+    let message = serde_json::from_str::<Value>(message);
+    message.is_ok_and(|message| message["reason"] == "build-finished")
 }
 
 /// Whether the crate says itself how its component is built.

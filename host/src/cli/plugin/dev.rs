@@ -1,19 +1,36 @@
-//! `sluicegate plugin dev`: at every change the plugin is built, its cases are run and shown, and a running
-//! host is given it.
-//!
-//! What is in the folder is looked at a few times a second: authors' folders are small, new files come and
-//! go, and a look works on every file system. A change is acted on once a look finds no other.
+//! `sluicegate plugin dev`: at every change the plugin is built, its cases are run, and it goes live: in a host
+//! of its own, where messages of its cases come again and again, or in one that runs already. What it decides
+//! is shown as it happens.
+
+mod own;
+mod play;
+mod running;
+mod stamp;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
-use tokio::time::MissedTickBehavior;
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::{Interval, MissedTickBehavior};
 
+use self::own::Own;
+use self::play::Play;
+use self::running::Running;
+use self::stamp::Stamp;
+use super::inspect::config;
 use super::paint::Paint;
-use super::{build, show, test};
+use super::show::{self, Shown};
+use super::{bench, build, test};
+use crate::authoring::bench::Sample;
+use crate::cli::scratch::Scratch;
+use crate::digest;
+use crate::limits::{DEV_LOOK, DEV_RATE};
+use crate::telemetry::logging;
 
 /// Options of `plugin dev`.
 #[derive(Debug, clap::Args)]
@@ -21,50 +38,102 @@ pub(super) struct Args {
     /// The plugin's folder
     #[arg(default_value = ".", value_name = "FOLDER")]
     folder: PathBuf,
-    /// The plugin's name in the config of a running host, which is given each build
-    #[arg(long, value_name = "NAME")]
+    /// Give each build to the host that runs here, instead of to one of its own
+    #[arg(long)]
+    host: bool,
+    /// The plugin's name in that host's config [default: the crate's]
+    #[arg(long, value_name = "NAME", requires = "host")]
     plugin: Option<String>,
-    /// The file that the running host has the plugin in, replaced by each build [default: the host's
-    /// config names the built file itself]
-    #[arg(long, value_name = "FILE.wasm", requires = "plugin")]
+    /// The file that the host has the plugin in, replaced by each build [default: its config names the
+    /// built file itself]
+    #[arg(long, value_name = "FILE.wasm", requires = "host")]
     to: Option<PathBuf>,
-    /// Show what the running host's pipeline decides, as `sluicegate tap` does
-    #[arg(long, value_name = "PIPELINE", requires = "plugin")]
+    /// Show only what that pipeline of the host decides [default: every one that the plugin is in]
+    #[arg(long, value_name = "PIPELINE", requires = "host")]
     tap: Option<String>,
-    /// The running host's control socket [default: as `sluicegate reload`]
-    #[arg(long, value_name = "PATH", env = "SLUICEGATE_SOCKET", requires = "plugin")]
+    /// Show bodies, headers and state too; without a host they always are
+    #[arg(long, requires = "host")]
+    bodies: bool,
+    /// The host's control socket [default: where a host of this user, or the system's, puts it]
+    #[arg(long, value_name = "PATH", env = "SLUICEGATE_SOCKET")]
     socket: Option<PathBuf>,
+    /// Feed these messages, one a line, as `dlq export` writes them or bodies of JSON [default: those of
+    /// the cases]
+    #[arg(long, value_name = "FILE.jsonl", conflicts_with = "host")]
+    messages: Option<PathBuf>,
+    /// The key is this field of their JSON bodies
+    #[arg(long, value_name = "FIELD", requires = "messages")]
+    key: Option<String>,
+    /// Messages that are fed: 5, 5/s, 30/m; 0 feeds none
+    #[arg(long, value_name = "N/s", default_value_t = DEV_RATE, value_parser = rate, conflicts_with = "host")]
+    rate: f64,
+    /// The plugin's config, as JSON [default: that of the first case]
+    #[arg(long, value_name = "JSON", value_parser = config, conflicts_with = "host")]
+    config: Option<Value>,
     /// Use only what cargo has fetched before
     #[arg(long)]
     offline: bool,
-    /// End after the first round, with the exit code of its cases
+    /// End after the first round, with the exit code of its cases; without a host nothing is fed
     #[arg(long)]
     once: bool,
 }
 
-/// Between two looks at the folder.
-const LOOK: Duration = Duration::from_millis(100);
-/// Files of a plugin's folder that are looked at, at most.
-const FILES_MAX: usize = 10_000;
+/// What the plugin logs, and what is wrong with its host; that host's conditions are nobody's alarm.
+const DEV_LOG: &str = "warn,sluicegate::telemetry::notices=off,sluicegate::plugin=debug";
 
-/// What the folder's files were at a look.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Stamp(Vec<(PathBuf, SystemTime, u64)>);
+fn rate(text: &str) -> Result<f64, String> {
+    if text == "0" { Ok(0.0) } else { crate::cli::publish::rate(text) }
+}
 
-/// A verb of this binary that shows what a running host does; ends with this.
-struct Following(Child);
+/// A component that was built, and what its cases came to.
+struct Build {
+    component: PathBuf,
+    digest: String,
+    ended: Instant,
+    shown: Option<Shown>,
+}
+
+/// Where builds go live.
+enum Live {
+    /// Here, once there is one.
+    Here(Option<Box<Own>>),
+    There(Running),
+}
 
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let manifest = args.folder.join("Cargo.toml");
-    ensure!(manifest.is_file(), "there is no {}: name a plugin's folder", manifest.display());
-    let _tap = args.tap.as_deref().map(|pipeline| Following::tap(&args, pipeline)).transpose()?;
-    let mut reload: Option<Following> = None;
-    let mut look = tokio::time::interval(LOOK);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut terminate = signal(SignalKind::terminate()).context("can't catch signals")?;
+    let mut live = Live::of(&args)?;
+    let ended = tokio::select! {
+        ended = follow(&args, &mut live) => ended,
+        _ = tokio::signal::ctrl_c() => Ok(ExitCode::SUCCESS),
+        _ = terminate.recv() => Ok(ExitCode::SUCCESS),
+    };
+    if let Live::Here(Some(own)) = live {
+        own.stop().await;
+    }
+    ended
+}
+
+/// Builds at every change, until something ends it.
+async fn follow(args: &Args, live: &mut Live) -> anyhow::Result<ExitCode> {
+    let paint = Paint::of_stdout();
+    let _shown = live.begin(args, paint).await?;
+    let cache = Scratch::new("compiled")?;
+    // Compiled once, for the cases and for the host.
+    let compiled = cache.path().join("cache");
+    let mut probation = JoinSet::new();
+    let mut look = every(DEV_LOOK);
+    let mut feed = feeding(args);
     let mut done = Stamp::default();
     let mut seen = Stamp::default();
     loop {
-        look.tick().await;
+        tokio::select! {
+            _ = look.tick() => {}
+            () = due(&mut feed) => {
+                live.feed(paint).await;
+                continue;
+            }
+        }
         let now = Stamp::of(&args.folder);
         let settled = now == seen;
         seen = now;
@@ -72,95 +141,76 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             continue;
         }
         done = seen.clone();
-        let folder = args.folder.clone();
-        let (offline, once, host) = (args.offline, args.once, Host::of(&args));
-        // The host goes on with a reload that nobody follows any more.
-        drop(reload.take());
-        // The compiler takes its time; the runtime's threads aren't its.
-        let ended =
-            tokio::task::spawn_blocking(move || round(&folder, offline, once, &host)).await?;
+        let (folder, offline) = (args.folder.clone(), args.offline);
+        let to = compiled.clone();
+        // The compiler takes its time; the runtime's threads aren't its. What is live goes on meanwhile.
+        let mut building = tokio::task::spawn_blocking(move || built(&folder, offline, paint, &to));
+        let built = loop {
+            tokio::select! {
+                built = &mut building => break built?,
+                () = due(&mut feed) => live.feed(paint).await,
+            }
+        };
+        let went = match built {
+            Some(build) => live.give(args, build, &compiled, paint, &mut probation).await,
+            None => false,
+        };
         if args.once {
-            return Ok(if ended.0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            return Ok(if went { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        reload = ended.1;
-        println!("{}", Paint::of_stdout().dim("waiting for a change; Ctrl-C ends it"));
+        println!("{}", paint.dim("waiting for a change; Ctrl-C ends it"));
     }
 }
 
-/// The running host that each build is given to, if any.
-struct Host {
-    plugin: Option<String>,
-    to: Option<PathBuf>,
-    socket: Option<PathBuf>,
+fn every(time: Duration) -> Interval {
+    let mut every = tokio::time::interval(time);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    every
 }
 
-/// Builds, runs the cases, gives it to the host; what goes wrong is shown, and the next change tries
-/// again. Answers whether all went well, and the reload that was begun unless it was waited for: its
-/// probation goes on while the author does.
-fn round(folder: &Path, offline: bool, wait: bool, host: &Host) -> (bool, Option<Following>) {
-    let paint = Paint::of_stdout();
+fn feeding(args: &Args) -> Option<Interval> {
+    let feeds = !(args.host || args.once || args.rate <= 0.0);
+    feeds.then(|| every(Duration::from_secs_f64(1.0 / args.rate)))
+}
+
+/// The next message's time; never where none is fed.
+async fn due(feed: &mut Option<Interval>) {
+    match feed {
+        Some(feed) => drop(feed.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Builds and runs the cases; what goes wrong is shown, and the next change tries again.
+fn built(folder: &Path, offline: bool, paint: Paint, cache: &Path) -> Option<Build> {
     let began = Instant::now();
-    let component = match build::component_of(folder, offline) {
-        Ok(component) => component,
+    let read = |component: PathBuf| {
+        let wasm =
+            fs::read(&component).with_context(|| format!("can't read {}", component.display()))?;
+        anyhow::Ok((component, digest::sha256(&wasm)))
+    };
+    let (component, digest) = match build::component_of(folder, offline).and_then(read) {
+        Ok(built) => built,
         Err(error) => {
             println!("{} {error:#}", paint.bad("not built:"));
-            return (false, None);
+            return None;
         }
     };
-    let built = Instant::now();
-    println!("{} in {:.1} s", paint.good("built"), (built - began).as_secs_f64());
+    let ended = Instant::now();
+    println!("{} in {:.1} s", paint.good("built"), (ended - began).as_secs_f64());
     let cases = test::cases_in(&[folder.join("cases")]);
-    let passed = match cases.and_then(|cases| show::cases(&component, &cases, paint)) {
-        Ok((text, passed)) => {
-            print!("{text}");
-            passed
+    let shown = cases.and_then(|cases| show::cases(&component, &cases, paint, Some(cache)));
+    let shown = match shown {
+        Ok(shown) => {
+            print!("{}", shown.text);
+            Some(shown)
         }
         Err(error) => {
             println!("{error:#}");
-            true
+            None
         }
     };
-    match host.give(&component, wait) {
-        Ok(begun) => {
-            if host.plugin.is_some() {
-                println!(
-                    "given to the host {:.1} s after the build",
-                    built.elapsed().as_secs_f64()
-                );
-            }
-            (passed, begun)
-        }
-        Err(error) => {
-            println!("{} {error:#}", paint.bad("not live:"));
-            (false, None)
-        }
-    }
-}
-
-impl Host {
-    fn of(args: &Args) -> Self {
-        Self { plugin: args.plugin.clone(), to: args.to.clone(), socket: args.socket.clone() }
-    }
-
-    /// Puts the component where the host has it and asks for a reload, by the verb that an operator would
-    /// type; it prints each step.
-    fn give(&self, component: &Path, wait: bool) -> anyhow::Result<Option<Following>> {
-        let Some(plugin) = &self.plugin else { return Ok(None) };
-        if let Some(to) = &self.to {
-            replace(component, to).with_context(|| format!("can't write {}", to.display()))?;
-        }
-        let mut reload = Command::new(std::env::current_exe()?);
-        reload
-            .args(["reload", plugin])
-            .args(self.socket.iter().flat_map(|socket| [Path::new("--socket"), socket.as_path()]));
-        let begun = reload.stdin(Stdio::null()).spawn().context("can't run `sluicegate reload`")?;
-        let mut following = Following(begun);
-        if !wait {
-            return Ok(Some(following));
-        }
-        ensure!(following.0.wait()?.success(), "the host kept the old one");
-        Ok(None)
-    }
+    Some(Build { component, digest, ended, shown })
 }
 
 /// Puts a copy in a file's place at once, so that nobody sees half of it.
@@ -172,57 +222,138 @@ fn replace(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::rename(&beside, to)
 }
 
-// === impl Following ===
-
-impl Following {
-    fn tap(args: &Args, pipeline: &str) -> anyhow::Result<Self> {
-        let mut tap = Command::new(std::env::current_exe()?);
-        tap.args(["tap", pipeline])
-            .args(args.socket.iter().flat_map(|socket| [Path::new("--socket"), socket.as_path()]));
-        let child = tap.stdin(Stdio::null()).spawn().context("can't run `sluicegate tap`")?;
-        Ok(Self(child))
+/// The crate's name, which is what a host's config usually calls its plugin.
+fn name_of(folder: &Path) -> anyhow::Result<String> {
+    let manifest = folder.join("Cargo.toml");
+    ensure!(
+        manifest.is_file(),
+        "there is no {}: name the folder of a plugin's crate, or make one with `sluicegate plugin new \
+         NAME`",
+        manifest.display()
+    );
+    let text = fs::read_to_string(&manifest).with_context(|| manifest.display().to_string())?;
+    let read: toml::Table =
+        toml::from_str(&text).with_context(|| format!("{} isn't TOML", manifest.display()))?;
+    let name = read.get("package").and_then(|package| package.get("name")?.as_str());
+    match name {
+        Some(name) => Ok(name.to_owned()),
+        None => bail!("{} is of no package: name a plugin's own folder", manifest.display()),
     }
 }
 
-impl Drop for Following {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+// === impl Live ===
+
+impl Live {
+    fn of(args: &Args) -> anyhow::Result<Self> {
+        let name = name_of(&args.folder)?;
+        if !args.host {
+            return Ok(Self::Here(None));
+        }
+        Ok(Self::There(Running {
+            plugin: args.plugin.clone().unwrap_or(name),
+            to: args.to.clone(),
+            socket: args.socket.clone(),
+            bodies: args.bodies,
+        }))
+    }
+
+    /// Shows what a running host decides, from now on; without one, what the plugin logs.
+    async fn begin(&self, args: &Args, paint: Paint) -> anyhow::Result<JoinSet<()>> {
+        let Self::There(running) = self else {
+            if !args.once {
+                logging::init(logging::Format::Human, DEV_LOG)?;
+            }
+            return Ok(JoinSet::new());
+        };
+        let status = running.status().await?;
+        let pipelines = args.tap.as_ref().map_or(status.pipelines, |tap| vec![tap.clone()]);
+        if pipelines.is_empty() {
+            let why = format!("no pipeline of the host has '{}' as a stage", running.plugin);
+            println!("{}", paint.dim(&format!("{why}: there is nothing to show")));
+        }
+        Ok(if args.once { JoinSet::new() } else { running.show(&pipelines) })
+    }
+
+    /// Has a build serve. Whether that, and its cases, went well.
+    async fn give(
+        &mut self,
+        args: &Args,
+        build: Build,
+        compiled: &Path,
+        paint: Paint,
+        probation: &mut JoinSet<()>,
+    ) -> bool {
+        let passed = build.shown.as_ref().is_none_or(|shown| shown.passed);
+        // Nobody waits any more for what becomes of the build before.
+        probation.abort_all();
+        let given = match self {
+            Self::Here(_) if args.once => return passed,
+            Self::Here(own) => here(own, args, &build, compiled, paint).await,
+            Self::There(running) => match running.give(&build, paint).await {
+                Ok(()) if args.once => Ok(()),
+                Ok(()) => {
+                    let running = running.clone();
+                    probation.spawn(async move { told(&running, &build, paint).await });
+                    return passed;
+                }
+                Err(error) => Err(error),
+            },
+        };
+        if let Err(error) = &given {
+            println!("{} {error:#}", paint.bad("not live:"));
+        }
+        given.is_ok() && passed
+    }
+
+    async fn feed(&mut self, paint: Paint) {
+        if let Self::Here(Some(own)) = self
+            && let Err(error) = own.feed().await
+        {
+            println!("{} {error:#}", paint.bad("not fed:"));
+        }
     }
 }
 
-// === impl Stamp ===
-
-impl Stamp {
-    /// What matters to the plugin: its sources, manifest, SDK and cases.
-    fn of(folder: &Path) -> Self {
-        let mut stamp = Self::default();
-        for part in ["Cargo.toml", "build.rs", "rust-toolchain.toml", "src", "cases", "sdk"] {
-            stamp.add(&folder.join(part));
-        }
-        stamp.0.sort();
-        stamp
+/// Has a build serve in a host of our own, which is started with the first.
+async fn here(
+    own: &mut Option<Box<Own>>,
+    args: &Args,
+    build: &Build,
+    compiled: &Path,
+    paint: Paint,
+) -> anyhow::Result<()> {
+    let (cases, outputs) = match &build.shown {
+        Some(shown) => (shown.cases.as_slice(), shown.outputs.clone()),
+        None => Default::default(),
+    };
+    let name = name_of(&args.folder)?;
+    let mut play = Play::of(&name, cases, args.config.as_ref(), outputs)?;
+    if let Some(file) = &args.messages {
+        play.samples = bench::from_lines(file, args.key.as_deref())?;
     }
-
-    fn add(&mut self, path: &Path) {
-        let Ok(about) = fs::metadata(path) else { return };
-        if about.is_file() {
-            let modified = about.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            self.0.push((path.to_owned(), modified, about.len()));
-            return;
-        }
-        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-            if self.0.len() >= FILES_MAX {
-                return;
-            }
-            // What editors leave beside a file that is being written.
-            let hidden = entry.file_name().to_string_lossy().starts_with('.');
-            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
-            if !(hidden || is_link && entry.path().is_dir()) {
-                self.add(&entry.path());
-            }
-        }
+    let samples: &[Sample] = &play.samples;
+    let said = match (samples.len(), args.rate) {
+        (0, _) => "; there is no message to feed: write a case, or name some with --messages",
+        (_, rate) if rate <= 0.0 => "; nothing is fed",
+        _ => "",
+    };
+    match own {
+        Some(own) => own.give(play, &build.component).await?,
+        None => *own = Some(Box::new(Own::start(play, &build.component, compiled).await?)),
     }
+    let after = build.ended.elapsed().as_secs_f64();
+    println!("{} {after:.1} s after the build{said}", paint.good("live"));
+    Ok(())
+}
+
+/// Says how a probation ended, if not well.
+async fn told(running: &Running, build: &Build, paint: Paint) {
+    let said = match running.stays(build).await {
+        Ok(None) => return,
+        Ok(Some(why)) => logging::printable(&why).to_string(),
+        Err(error) => format!("{error:#}"),
+    };
+    println!("{} {said}", paint.bad("no longer live:"));
 }
 
 #[cfg(test)]

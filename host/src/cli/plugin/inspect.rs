@@ -36,7 +36,10 @@ pub(super) fn config(text: &str) -> Result<Value, String> {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let file = args.file.display();
     let about = fs::metadata(&args.file).with_context(|| format!("can't read {file}"))?;
-    ensure!(about.is_file(), "{file} is no file");
+    ensure!(
+        about.is_file(),
+        "{file} is no file: name a component; `sluicegate plugin build` prints where it puts one"
+    );
     ensure!(
         about.len() <= limits::PLUGIN_FILE_BYTES,
         "{file} has {} bytes; a plugin has at most {}",

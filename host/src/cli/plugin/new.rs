@@ -42,7 +42,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
          sdk/          the SDK of sluicegate {}; commit it\n\n\
          next:\n  \
          cd {folder}\n  \
-         sluicegate plugin test",
+         sluicegate plugin test    builds it; the first time takes a minute or more\n  \
+         sluicegate plugin dev     does so at every change, and shows what it decides",
         env!("CARGO_PKG_VERSION")
     );
     Ok(ExitCode::SUCCESS)
@@ -50,7 +51,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 pub(super) fn sdk(args: &SdkArgs) -> anyhow::Result<ExitCode> {
     let manifest = args.folder.join("Cargo.toml");
-    ensure!(manifest.is_file(), "there is no {}: name a plugin's folder", manifest.display());
+    ensure!(
+        manifest.is_file(),
+        "there is no {}: name the folder of a plugin's crate, or make one with `sluicegate plugin new \
+         NAME`",
+        manifest.display()
+    );
     let to = args.folder.join("sdk");
     let before = carried::other(&to);
     carried::unpack(&to).with_context(|| format!("can't write {}", to.display()))?;

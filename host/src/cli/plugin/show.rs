@@ -1,5 +1,6 @@
 //! What a plugin decided about the messages of its cases, line by line.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -7,49 +8,76 @@ use anyhow::Context;
 use super::paint::Paint;
 use crate::authoring::case::Call;
 use crate::authoring::compare::{differences, line, observed, summary};
-use crate::authoring::run::{self, Ended, RanCall};
+use crate::authoring::run::{self, Ended, Ran, RanCall};
 use crate::authoring::{Case, CaseError};
 use crate::plugin::{Engine, EngineOptions};
 use crate::telemetry::logging::printable;
 
-/// Runs cases and shows each decision, and where it isn't the expected one. Answers whether all pass.
+/// What became of cases, for people.
+pub(super) struct Shown {
+    pub(super) text: String,
+    /// Whether all pass.
+    pub(super) passed: bool,
+    /// Those that could be read.
+    pub(super) cases: Vec<Case>,
+    /// The outputs that the plugin named.
+    pub(super) outputs: BTreeSet<String>,
+}
+
+/// Runs cases and shows each decision, and where it isn't the expected one.
 pub(super) fn cases(
     component: &Path,
     files: &[PathBuf],
     paint: Paint,
-) -> anyhow::Result<(String, bool)> {
+    cache: Option<&Path>,
+) -> anyhow::Result<Shown> {
     let wasm =
         std::fs::read(component).with_context(|| format!("can't read {}", component.display()))?;
     let name = component.file_stem().unwrap_or_default().to_string_lossy();
-    let engine = Engine::new(EngineOptions::default())?;
+    let engine = Engine::new(EngineOptions { cache_dir: cache.map(Path::to_owned) })?;
     let (mut text, mut passed) = (String::new(), 0);
+    let (mut cases, mut outputs) = (Vec::new(), BTreeSet::new());
     for file in files {
         text.push_str(&format!("{}\n", file.display()));
-        let shown = Case::read(file).and_then(|case| shown(&engine, &name, &wasm, &case, paint));
+        let shown = Case::read(file).and_then(|case| {
+            let ran = run::run(&engine, &name, &wasm, &case);
+            cases.push(case);
+            let (case, ran) = (&cases[cases.len() - 1], ran?);
+            outputs.extend(named(&ran));
+            Ok(shown(case, &ran, paint))
+        });
         match shown {
             Ok((said, good)) => {
                 text.push_str(&said);
                 passed += usize::from(good);
             }
-            Err(error) => text.push_str(&format!("  {}\n", paint.bad(&printable(&error.0)))),
+            Err(error) => text.push_str(&format!("  {}\n", paint.bad(&indented(&error)))),
         }
     }
     let all = passed == files.len();
     let summary = format!("{passed} of {} cases pass", files.len());
     let summary = if all { paint.good(&summary) } else { paint.bad(&summary) };
     text.push_str(&format!("{summary}\n"));
-    Ok((text, all))
+    Ok(Shown { text, passed: all, cases, outputs })
 }
 
-fn shown(
-    engine: &Engine,
-    name: &str,
-    wasm: &[u8],
-    case: &Case,
-    paint: Paint,
-) -> Result<(String, bool), CaseError> {
-    let ran = run::run(engine, name, wasm, case)?;
-    let found = differences(case, &ran);
+/// An error may show lines of the case, with the place marked.
+fn indented(error: &CaseError) -> String {
+    error.0.lines().map(printable).collect::<Vec<_>>().join("\n  ")
+}
+
+/// The outputs of all emissions.
+fn named(ran: &Ran) -> impl Iterator<Item = String> {
+    let ends = ran.calls.iter().flat_map(|call| call.timers.iter().chain(&call.messages));
+    let emissions = ends.flat_map(|ended| match ended {
+        Ended::Decided(decision) => decision.emissions.as_slice(),
+        Ended::Failed(_) => &[],
+    });
+    emissions.map(|emission| emission.output.clone())
+}
+
+fn shown(case: &Case, ran: &Ran, paint: Paint) -> (String, bool) {
+    let found = differences(case, ran);
     let mut text = String::new();
     for (at, (call, answered)) in case.calls.iter().zip(&ran.calls).enumerate() {
         decided(at + 1, call, answered, &mut text);
@@ -64,7 +92,7 @@ fn shown(
         );
         text.push_str(&format!("  {}\n", paint.bad(&line)));
     }
-    Ok((text, found.is_empty()))
+    (text, found.is_empty())
 }
 
 /// Each input of a call, with what became of it.

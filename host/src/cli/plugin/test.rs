@@ -63,6 +63,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (component, beside) = if args.plugin.is_dir() {
         (build::component_of(&args.plugin, args.offline)?, args.plugin.clone())
     } else {
+        ensure!(
+            args.plugin.exists(),
+            "there is no {}: name a plugin's folder, or a component",
+            args.plugin.display()
+        );
         let beside = args.plugin.parent().unwrap_or(Path::new("")).to_owned();
         (args.plugin.clone(), beside)
     };

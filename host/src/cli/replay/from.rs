@@ -18,6 +18,7 @@ use crate::broker::{
     ExchangeDeclaration, Outgoing, Published, QueueDeclaration, Settlement,
 };
 use crate::cli::exit;
+use crate::cli::scratch::Scratch;
 use crate::config::{self, BrokerKind, Config, Declare, ExchangeKind, QueueKind, Retry};
 use crate::limits::{REPLAY_EXCHANGE, REPLAY_GROUP, REPLAY_LOOK, REPLAY_QUIET, REPLAY_WAITING};
 use crate::message::{Message, Table};
@@ -65,7 +66,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let input = File::open(from).with_context(|| format!("can't open {}", from.display()))?;
     let records = Records::new(Box::new(input), Format::Jsonl, None, true, Arc::default())?;
-    let folder = Folder::new()?;
+    let folder = Scratch::new("replay")?;
     let mut stage = Stage::set(config, name, &folder).await?;
     let began = Instant::now();
     let sent = stage.send(records, args.pace, args.json).await?;
@@ -73,29 +74,6 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let code = stage.sum_up(sent, began.elapsed(), args.json)?;
     stage.service.stop(Duration::ZERO).await;
     Ok(code)
-}
-
-/// A state folder that goes with this process's end.
-struct Folder(std::path::PathBuf);
-
-impl Folder {
-    fn new() -> anyhow::Result<Self> {
-        use std::os::unix::fs::DirBuilderExt as _;
-        let name = format!("sluicegate-replay-{:016x}", fastrand::u64(..));
-        let path = std::env::temp_dir().join(name);
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .with_context(|| format!("can't make {}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left of it is in a folder for temporary files.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// A pipeline on a broker of its own, and what comes out of it.
@@ -109,7 +87,7 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set(mut config: Config, name: &str, folder: &Folder) -> anyhow::Result<Self> {
+    async fn set(mut config: Config, name: &str, folder: &Scratch) -> anyhow::Result<Self> {
         let names = || config.pipelines.iter().map(|it| it.name.clone()).collect::<Vec<_>>();
         let Some(at) = config.pipelines.iter().position(|pipeline| pipeline.name == name) else {
             bail!("the config has no pipeline '{name}'; it has: {}", names().join(", "));
@@ -129,8 +107,8 @@ impl Stage {
             broker.declare = Declare::Create;
         }
         config.notify.clear();
-        config.service.state_dir.clone_from(&folder.0);
-        config.service.archive_dir = folder.0.join("archive");
+        config.service.state_dir = folder.path().to_owned();
+        config.service.archive_dir = folder.path().join("archive");
         let broker = Embedded::new();
         let (queue, home) = (pipeline.queue.clone(), pipeline.broker.clone());
         let mut outputs = Vec::new();

@@ -37,6 +37,7 @@ fn a_status_reads_as_a_page_with_what_is_wrong_first() {
             version: "0.1.0".into(),
             digest: "0123456789abcdef".into(),
             sdk: "rust 0.1.0".into(),
+            pipelines: vec!["readings".into()],
             memory_bytes: 1_572_864,
             reload: None,
             broken: None,

@@ -13,7 +13,9 @@ fn only_components_of_libraries_are_taken_from_cargos_messages() {
     assert!(artifact("cdylib", "/t/libplug.so").is_empty());
     assert!(artifact("bin", "/t/plug.wasm").is_empty());
     assert!(components("Compiling plug").is_empty());
-    assert!(components(r#"{"reason":"build-finished","success":true}"#).is_empty());
+    let end = r#"{"reason":"build-finished","success":false}"#;
+    assert!(components(end).is_empty() && finished(end));
+    assert!(!finished("Compiling plug"));
 }
 
 #[test]

@@ -3,29 +3,6 @@
 use super::*;
 
 #[test]
-fn a_look_sees_what_is_written_added_and_taken_away_but_not_what_is_built() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    fs::create_dir_all(path("src/deep")).unwrap();
-    fs::create_dir_all(path("target")).unwrap();
-    fs::write(path("Cargo.toml"), "x").unwrap();
-    fs::write(path("src/deep/a.rs"), "x").unwrap();
-    let look = || Stamp::of(folder.path());
-    let first = look();
-    assert_eq!(first.0.len(), 2);
-    fs::write(path("target/out"), "x").unwrap();
-    fs::write(path("src/.a.rs.swp"), "x").unwrap();
-    assert_eq!(look(), first);
-    fs::write(path("src/deep/a.rs"), "xy").unwrap();
-    let second = look();
-    assert_ne!(second, first);
-    fs::write(path("src/b.rs"), "").unwrap();
-    assert_ne!(look(), second);
-    fs::remove_file(path("src/b.rs")).unwrap();
-    assert_eq!(look(), second);
-}
-
-#[test]
 fn a_file_is_replaced_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let [from, to] = ["from", "to"].map(|name| folder.path().join(name));
@@ -34,4 +11,16 @@ fn a_file_is_replaced_at_once() {
     replace(&from, &to).unwrap();
     assert_eq!(fs::read_to_string(&to).unwrap(), "new");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_plugin_is_called_as_its_crate_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = name_of(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("there is no") && error.contains("sluicegate plugin new"), "{error}");
+    let manifest = folder.path().join("Cargo.toml");
+    fs::write(&manifest, "[workspace]\n").unwrap();
+    assert!(name_of(folder.path()).unwrap_err().to_string().contains("a plugin's own folder"));
+    fs::write(&manifest, "[package]\nname = \"too-hot\"\n").unwrap();
+    assert_eq!(name_of(folder.path()).unwrap(), "too-hot");
 }
