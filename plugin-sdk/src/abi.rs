@@ -11,11 +11,12 @@
 )]
 
 use std::any::Any;
-use std::cell::OnceCell;
+use std::cell::RefCell;
 
 use self::exports::sluicegate::plugin::guest;
 use self::sluicegate::plugin::log;
 use crate::context::Level;
+use crate::kept::Kept;
 use crate::plugin::{self, Plugin};
 use crate::run;
 
@@ -38,7 +39,13 @@ pub trait Component {
 
 thread_local! {
     // A component is one plugin and one thread; the type is known to `Component` alone.
-    static CONFIGURED: OnceCell<Box<dyn Any>> = const { OnceCell::new() };
+    static CONFIGURED: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
+}
+
+/// A plugin that is configured, with states that it has decoded.
+struct Configured<P: Plugin> {
+    plugin: P,
+    kept: Kept<P::State>,
 }
 
 impl<C: Component> guest::Guest for C {
@@ -53,16 +60,24 @@ impl<C: Component> guest::Guest for C {
 
     fn configure(config: Vec<u8>) -> Result<(), String> {
         let plugin: C::Plugin = plugin::configure(&config).map_err(|error| error.to_string())?;
-        CONFIGURED.with(|configured| {
-            configured.set(Box::new(plugin)).map_err(|_| "already configured".to_owned())
+        CONFIGURED.with_borrow_mut(|configured| match configured {
+            Some(_) => Err("already configured".to_owned()),
+            none => {
+                *none = Some(Box::new(Configured { plugin, kept: Kept::new() }));
+                Ok(())
+            }
         })
     }
 
     fn process(batch: guest::Batch) -> guest::Decisions {
-        CONFIGURED.with(|configured| {
-            let plugin = configured.get().and_then(|plugin| plugin.downcast_ref::<C::Plugin>());
-            let Some(plugin) = plugin else { panic!("`process` before `configure`") };
-            match run::process(plugin, batch.now_us, &batch.arena, &batch.index, &mut write_log) {
+        CONFIGURED.with_borrow_mut(|configured| {
+            let configured = configured.as_mut();
+            let configured = configured.and_then(|it| it.downcast_mut::<Configured<C::Plugin>>());
+            let Some(Configured { plugin, kept }) = configured else {
+                panic!("`process` before `configure`")
+            };
+            let (arena, index) = (&batch.arena, &batch.index);
+            match run::process(plugin, kept, batch.now_us, arena, index, &mut write_log) {
                 Ok(decisions) => answer(decisions),
                 Err(error) => panic!("{error}"),
             }

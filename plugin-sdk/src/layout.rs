@@ -1,9 +1,7 @@
 //! The crossing: reads a batch and writes decisions, as `wit/v0.1/LAYOUT.md` lays them out.
 //!
 //! A batch is read in place. [`Batch::read`] and [`Batch::record`] check every offset that they
-//! follow, so that what is handed to an author is sound.
-
-use std::str;
+//! follow. Text and properties are looked at when an author asks for them, for most never are.
 
 use crate::properties::Properties;
 use crate::value::length;
@@ -32,13 +30,13 @@ pub(crate) struct Batch<'a> {
     slots: Records<'a>,
 }
 
-/// A message's words, resolved and checked.
+/// A message's words, resolved.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record<'a> {
     pub(crate) body: &'a [u8],
-    pub(crate) exchange: &'a str,
-    pub(crate) routing_key: &'a str,
-    pub(crate) key: Option<&'a str>,
+    pub(crate) exchange: Text<'a>,
+    pub(crate) routing_key: Text<'a>,
+    pub(crate) key: Option<Text<'a>>,
     pub(crate) properties: Properties<'a>,
     pub(crate) slot: Option<usize>,
     pub(crate) attempt: u32,
@@ -47,6 +45,10 @@ pub(crate) struct Record<'a> {
     /// When it was due, for a timer; its name is the routing key.
     pub(crate) due_us: Option<u64>,
 }
+
+/// Text that nobody has looked at yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Text<'a>(pub(crate) &'a [u8]);
 
 #[derive(Clone, Copy, Debug)]
 struct Records<'a> {
@@ -78,10 +80,7 @@ impl<'a> Batch<'a> {
     /// The message at a position.
     pub(crate) fn record(&self, position: usize) -> Result<Record<'a>, Malformed> {
         let words: &[u32; MESSAGE] = self.messages.get(position)?;
-        let properties = match self.span(words[8], words[9])? {
-            Some(bytes) => Properties::read(bytes).ok_or(Malformed("properties cut short"))?,
-            None => Properties::default(),
-        };
+        let properties = self.span(words[8], words[9])?.map(Properties::new).unwrap_or_default();
         let slot = (words[10] != NONE).then_some(words[10] as usize);
         if slot.is_some_and(|slot| slot >= self.slots()) {
             return Err(Malformed("a state slot that isn't there"));
@@ -101,10 +100,11 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// The state in a slot; `None` where its key has none.
-    pub(crate) fn state(&self, slot: usize) -> Result<Option<&'a [u8]>, Malformed> {
+    /// The state in a slot, `None` where its key has none, and its generation.
+    pub(crate) fn state(&self, slot: usize) -> Result<(Option<&'a [u8]>, u64), Malformed> {
         let words: &[u32; SLOT] = self.slots.get(slot)?;
-        self.span(words[0], words[1])
+        let generation = u64::from(words[2]) | u64::from(words[3]) << 32;
+        Ok((self.span(words[0], words[1])?, generation))
     }
 
     fn span(&self, offset: u32, length: u32) -> Result<Option<&'a [u8]>, Malformed> {
@@ -116,9 +116,22 @@ impl<'a> Batch<'a> {
         span.map(Some).ok_or(Malformed("a span outside the arena"))
     }
 
-    fn text(&self, offset: u32, length: u32) -> Result<Option<&'a str>, Malformed> {
-        let Some(bytes) = self.span(offset, length)? else { return Ok(None) };
-        str::from_utf8(bytes).map(Some).map_err(|_| Malformed("text that isn't UTF-8"))
+    fn text(&self, offset: u32, length: u32) -> Result<Option<Text<'a>>, Malformed> {
+        Ok(self.span(offset, length)?.map(Text))
+    }
+}
+
+impl<'a> Text<'a> {
+    /// The text.
+    ///
+    /// # Panics
+    /// The host sent what isn't UTF-8.
+    #[expect(clippy::panic, reason = "a host that breaks the layout; a call can only trap then")]
+    pub(crate) fn get(self) -> &'a str {
+        match std::str::from_utf8(self.0) {
+            Ok(text) => text,
+            Err(error) => panic!("the host's batch breaks the layout: text isn't UTF-8: {error}"),
+        }
     }
 }
 
@@ -189,7 +202,13 @@ impl Decisions {
 
     /// The finished index.
     pub(crate) fn index(&self) -> Vec<u32> {
-        let mut index = vec![0; HEADER];
+        let words = 2 * self.verdicts.len()
+            + 6 * self.replacements.len()
+            + 9 * self.emissions.len()
+            + 3 * self.slots.len()
+            + 5 * self.timers.len();
+        let mut index = Vec::with_capacity(HEADER + words);
+        index.resize(HEADER, 0);
         index[0] = VERSION;
         append(&mut index, 1, &self.verdicts);
         append(&mut index, 4, &self.replacements);

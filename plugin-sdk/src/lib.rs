@@ -54,6 +54,7 @@ mod death;
 mod decode;
 mod downtime;
 mod emission;
+mod kept;
 mod layout;
 mod message;
 mod plugin;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::death::{self, Death};
 use crate::decode::{self, DecodeError};
-use crate::layout::Record;
+use crate::layout::{Record, Text};
 use crate::properties::{Properties, flag};
 use crate::value::{Fields, Value};
 
@@ -51,22 +51,27 @@ impl<'a> Message<'a> {
         self.record.slot
     }
 
+    /// Its key's bytes, whatever they are.
+    pub(crate) fn key_bytes(&self) -> Option<&'a [u8]> {
+        self.record.key.map(|key| key.0)
+    }
+
     /// The exchange it was first published to; empty for the default exchange.
     #[must_use]
     pub fn exchange(&self) -> &'a str {
-        self.record.exchange
+        self.record.exchange.get()
     }
 
     /// The routing key it was first published with.
     #[must_use]
     pub fn routing_key(&self) -> &'a str {
-        self.record.routing_key
+        self.record.routing_key.get()
     }
 
     /// The key that the pipeline's config takes from each message, and whose state it sees.
     #[must_use]
     pub fn key(&self) -> Option<&'a str> {
-        self.record.key
+        self.record.key.map(Text::get)
     }
 
     /// The payload.

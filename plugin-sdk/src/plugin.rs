@@ -15,8 +15,8 @@ use crate::verdict::{Decision, Failure};
 /// drop an instance between any two calls.
 pub trait Plugin: DeserializeOwned + 'static {
     /// What is remembered per key: an author's own type, or `()` for nothing. A state that equals
-    /// its default is forgotten, so `*state = Default::default()` clears it. It is cloned for each
-    /// message, so that a failing one can be undone.
+    /// its default is forgotten, so `*state = Default::default()` clears it. It stays decoded between
+    /// calls where there is room; what serde skips of it is lost whenever there isn't.
     type State: Default + Clone + Serialize + DeserializeOwned;
 
     /// Version of the state's schema; raise it when older states no longer decode.

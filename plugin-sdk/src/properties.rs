@@ -23,7 +23,7 @@ pub(crate) mod flag {
     pub(crate) const CLUSTER_ID: u16 = 1 << 2;
 }
 
-/// An encoded property list whose shape has been checked.
+/// An encoded property list, read as far as somebody asks. What is cut short is as if it weren't there.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Properties<'a> {
     flags: u16,
@@ -31,21 +31,9 @@ pub(crate) struct Properties<'a> {
 }
 
 impl<'a> Properties<'a> {
-    /// `None` where the list is cut short, or its headers aren't a field table.
-    pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
-        let mut rest = Reader(bytes);
-        let flags = u16::from_be_bytes(rest.array()?);
-        let properties = Self { flags, values: rest.0 };
-        for bit in (2..16).rev() {
-            let flag = 1 << bit;
-            if flags & flag != 0 {
-                let value = skip(&mut rest, flag)?;
-                if flag == flag::HEADERS && !Reader(value).is_table() {
-                    return None;
-                }
-            }
-        }
-        Some(properties)
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        let Some((flags, values)) = bytes.split_first_chunk() else { return Self::default() };
+        Self { flags: u16::from_be_bytes(*flags), values }
     }
 
     /// The bytes of a property's value, without its length.

@@ -1,16 +1,20 @@
 //! One `process` call: every message and due timer of a batch, in order, with its key's state.
 
+mod states;
+
 use std::collections::HashSet;
 use std::time::Duration;
 
+use self::states::States;
 use crate::FixedHash;
 use crate::context::{Context, Level, Timers};
+use crate::kept::Kept;
 use crate::layout::{Batch, Decisions, Malformed, NONE, Reason, Record};
 use crate::message::Message;
 use crate::plugin::Plugin;
 use crate::timer::Timer;
 use crate::value::{length, write_field};
-use crate::verdict::{Change, Decision, Failure, Verdict};
+use crate::verdict::{Changed, Decision, Failure, Verdict};
 
 /// What a call sends to the host's log: level, position in the batch, line.
 pub(crate) type Log<'l> = &'l mut dyn FnMut(Level, u32, &str);
@@ -39,23 +43,27 @@ pub(crate) const fn is_stateful<P: Plugin>() -> bool {
     size_of::<P::State>() > 0 || P::TIMERS
 }
 
+/// Decides about a batch. `kept` is of this plugin alone, from one call to the next.
 pub(crate) fn process<P: Plugin>(
     plugin: &P,
+    kept: &mut Kept<P::State>,
     now_us: u64,
     arena: &[u8],
     index: &[u32],
     log: Log<'_>,
 ) -> Result<Decisions, RunError> {
     let batch = Batch::read(arena, index)?;
-    let mut states: Vec<Option<P::State>> = vec![None; batch.slots()];
+    let now = Duration::from_micros(now_us);
+    let mut states = States::<P>::new(&batch, kept);
     let mut decisions = Decisions::default();
+    decisions.verdicts.reserve_exact(batch.messages());
     for position in 0..batch.messages() {
-        let subject = Subject::new(batch.record(position)?, Duration::from_micros(now_us));
+        let subject = Subject::new(batch.record(position)?, now);
         let (emitted, timers) = (decisions.emissions.len(), decisions.timers.len());
         let mut ctx = Context {
             decisions: &mut decisions,
             position: u32::try_from(position).unwrap_or(NONE),
-            now: Duration::from_micros(now_us),
+            now,
             timers: if !is_stateful::<P>() {
                 Timers::Undeclared
             } else if subject.key().is_none() {
@@ -70,14 +78,7 @@ pub(crate) fn process<P: Plugin>(
             _ if !is_stateful::<P>() => subject.decide(plugin, &mut P::State::default(), &mut ctx),
             None => subject.decide_keyless(plugin, &mut ctx),
             Some(slot) => {
-                let before = match states[slot].take() {
-                    Some(state) => state,
-                    None => decode::<P>(batch.state(slot)?, subject.key())?,
-                };
-                let mut state = before.clone();
-                let decision = subject.decide(plugin, &mut state, &mut ctx);
-                states[slot] = Some(if decision.is_ok() { state } else { before });
-                decision
+                states.with(slot, subject.key(), |state| subject.decide(plugin, state, &mut ctx))?
             }
         };
         if decision.is_err() {
@@ -86,7 +87,7 @@ pub(crate) fn process<P: Plugin>(
         }
         write_verdict(&mut decisions, &subject, decision);
     }
-    write_states::<P>(&mut decisions, &batch, states)?;
+    states.write(&mut decisions)?;
     Ok(decisions)
 }
 
@@ -111,10 +112,10 @@ impl<'a> Subject<'a> {
         }
     }
 
-    fn key(&self) -> Option<&'a str> {
+    fn key(&self) -> Option<&'a [u8]> {
         match self {
-            Self::Message(message) => message.key(),
-            Self::Timer(timer) => Some(timer.key()),
+            Self::Message(message) => message.key_bytes(),
+            Self::Timer(timer) => Some(timer.key_bytes()),
         }
     }
 
@@ -128,7 +129,7 @@ impl<'a> Subject<'a> {
         let decision = match self {
             Self::Message(message) => plugin.process(message, state, ctx),
             Self::Timer(timer) => match plugin.on_timer(timer, state, ctx) {
-                Ok(Verdict::Next(change)) if change == Change::default() => Ok(Verdict::Done),
+                Ok(Verdict::Next(change)) if change.get().is_none() => Ok(Verdict::Done),
                 Ok(Verdict::Next(_)) => {
                     let text = "a timer has no next stage that a change could be for; emit instead";
                     Err(Failure::reject("no_next_stage", text))
@@ -148,23 +149,13 @@ impl<'a> Subject<'a> {
     }
 }
 
-fn decode<P: Plugin>(bytes: Option<&[u8]>, key: Option<&str>) -> Result<P::State, RunError> {
-    let Some(bytes) = bytes else { return Ok(P::State::default()) };
-    rmp_serde::from_slice(bytes).map_err(|error| RunError::State {
-        key: key.unwrap_or_default().to_owned(),
-        text: error.to_string(),
-    })
-}
-
 fn write_verdict(decisions: &mut Decisions, subject: &Subject<'_>, decision: Decision) {
     let (verdict, reason) = match decision {
-        Ok(Verdict::Next(change)) if change == Change::default() => {
-            return decisions.verdicts.push([0, 0]);
-        }
         Ok(Verdict::Next(change)) => {
+            let Some(changed) = change.get() else { return decisions.verdicts.push([0, 0]) };
             let which = u32::try_from(decisions.replacements.len()).unwrap_or(NONE);
             if let Subject::Message(message) = subject {
-                write_replacement(decisions, message, &change);
+                write_replacement(decisions, message, changed);
             }
             return decisions.verdicts.push([1, which]);
         }
@@ -182,7 +173,7 @@ fn write_verdict(decisions: &mut Decisions, subject: &Subject<'_>, decision: Dec
     decisions.verdicts.push([verdict, which]);
 }
 
-fn write_replacement(decisions: &mut Decisions, message: &Message<'_>, change: &Change) {
+fn write_replacement(decisions: &mut Decisions, message: &Message<'_>, change: &Changed) {
     let body = decisions.put_optional(change.body.as_deref());
     let content_type = decisions.put_optional(change.content_type.as_deref().map(str::as_bytes));
     let headers = if change.headers.fields().is_empty() && change.removed.is_empty() {
@@ -206,7 +197,7 @@ fn write_replacement(decisions: &mut Decisions, message: &Message<'_>, change: &
 }
 
 /// The message's headers without those that are set or removed, then those that are set.
-fn merged_headers(message: &Message<'_>, change: &Change) -> Vec<u8> {
+fn merged_headers(message: &Message<'_>, change: &Changed) -> Vec<u8> {
     let set: Names<'_> = change.headers.fields().iter().map(|(name, _)| name).collect();
     let removed = |name: &str| change.removed.iter().any(|removed| removed == name);
     let mut merged = Vec::new();
@@ -220,38 +211,6 @@ fn merged_headers(message: &Message<'_>, change: &Change) -> Vec<u8> {
 }
 
 type Names<'n> = HashSet<&'n str, FixedHash>;
-
-fn write_states<P: Plugin>(
-    decisions: &mut Decisions,
-    batch: &Batch<'_>,
-    states: Vec<Option<P::State>>,
-) -> Result<(), RunError> {
-    let encode = |state: &P::State, to: &mut Vec<u8>| {
-        to.clear();
-        rmp_serde::encode::write(to, state).map_err(|error| RunError::Encode(error.to_string()))
-    };
-    let (mut default, mut bytes) = (Vec::new(), Vec::new());
-    encode(&P::State::default(), &mut default)?;
-    for (slot, state) in states.into_iter().enumerate() {
-        let before = batch.state(slot)?;
-        let word = match state {
-            None => [0, NONE, 0],
-            Some(state) => {
-                encode(&state, &mut bytes)?;
-                if before.unwrap_or(&default) == bytes {
-                    [0, NONE, 0]
-                } else if bytes == default {
-                    [2, NONE, 0]
-                } else {
-                    let [offset, length] = decisions.put(&bytes);
-                    [1, offset, length]
-                }
-            }
-        };
-        decisions.slots.push(word);
-    }
-    Ok(())
-}
 
 #[cfg(test)]
 mod tests;

@@ -48,6 +48,7 @@ pub use input::Input;
 pub use outcome::{Emitted, Outcome};
 
 use self::clock::{Clock, Due};
+use crate::kept::Kept;
 use crate::layout::{Decisions, HEADER, MESSAGE, NONE, SLOT, VERSION};
 use crate::plugin::{self, ConfigError, Plugin};
 use crate::run;
@@ -56,9 +57,17 @@ use crate::run;
 pub struct Tester<P: Plugin> {
     plugin: P,
     clock: Clock,
-    states: BTreeMap<String, Vec<u8>>,
+    kept: Kept<P::State>,
+    states: BTreeMap<String, Stored>,
     /// Reference data: by table and key, as MessagePack.
     rows: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
+}
+
+/// A key's state, as the host keeps it.
+#[derive(Default)]
+struct Stored {
+    bytes: Option<Vec<u8>>,
+    generation: u64,
 }
 
 impl<P: Plugin> Tester<P> {
@@ -73,7 +82,8 @@ impl<P: Plugin> Tester<P> {
         let plugin = plugin::configure(&config)?;
         // 2026-01-01: a test that means a certain time says so.
         let clock = Clock::at(Duration::from_secs(1_767_225_600));
-        Ok(Self { plugin, clock, states: BTreeMap::new(), rows: BTreeMap::new() })
+        let (states, rows) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { plugin, clock, kept: Kept::new(), states, rows })
     }
 
     /// Sets the batches' time, since 1970-01-01 UTC.
@@ -179,18 +189,29 @@ impl<P: Plugin> Tester<P> {
         let mut log = |level, position: u32, line: &str| {
             lines.push((position as usize, level, line.to_owned()));
         };
-        let decisions = run::process(&self.plugin, now_us, &arena, &index, &mut log)
-            .unwrap_or_else(|error| panic!("{error}"));
+        let run = |kept: &mut Kept<P::State>, log: run::Log<'_>| {
+            run::process(&self.plugin, kept, now_us, &arena, &index, log)
+                .unwrap_or_else(|error| panic!("{error}"))
+        };
+        let decisions = run(&mut self.kept, &mut log);
+        let anew = run(&mut Kept::new(), &mut |_, _, _| {});
+        assert!(
+            anew == decisions,
+            "the plugin isn't pure: the same batch came out otherwise with states that were encoded and \
+             decoded again; is there something in them that serde skips?"
+        );
         let decisions = read_back(decisions);
         for (slot, key) in decisions.slots.iter().zip(&keys) {
-            match *slot {
+            let bytes = match *slot {
                 [1, offset, length] => {
-                    let state = &decisions.arena[offset as usize..][..length as usize];
-                    self.states.insert((*key).to_owned(), state.to_vec());
+                    Some(decisions.arena[offset as usize..][..length as usize].to_vec())
                 }
-                [2, ..] => drop(self.states.remove(*key)),
-                _ => {}
-            }
+                [2, ..] => None,
+                _ => continue,
+            };
+            let stored = self.states.entry((*key).to_owned()).or_default();
+            stored.generation += 1;
+            stored.bytes = bytes;
         }
         for change in &decisions.timers {
             let key = inputs[change[0] as usize].key.as_deref().expect("a timer has a key");
@@ -210,14 +231,14 @@ impl<P: Plugin> Tester<P> {
     /// The state of a key; `None` where it has none, or was cleared.
     #[must_use]
     pub fn state(&self, key: &str) -> Option<P::State> {
-        let state = self.states.get(key)?;
+        let state = self.states.get(key)?.bytes.as_ref()?;
         Some(rmp_serde::from_slice(state).expect("state that was encoded decodes"))
     }
 
     /// How many bytes the state of a key takes.
     #[must_use]
     pub fn state_bytes(&self, key: &str) -> usize {
-        self.states.get(key).map_or(0, Vec::len)
+        self.states.get(key).and_then(|stored| stored.bytes.as_ref()).map_or(0, Vec::len)
     }
 
     /// The key's rows, a MessagePack map from table to row.
@@ -249,7 +270,7 @@ fn encode(
     inputs: &[Input],
     rows: &[Option<Vec<u8>>],
     keys: &[&str],
-    states: &BTreeMap<String, Vec<u8>>,
+    states: &BTreeMap<String, Stored>,
 ) -> (Vec<u8>, Vec<u32>) {
     let word = |n: usize| u32::try_from(n).expect("a test batch below 4 GiB");
     let mut arena = Vec::new();
@@ -281,8 +302,10 @@ fn encode(
         index.extend(clock::words(input.due_us));
     }
     for key in keys {
-        index.extend(put(states.get(*key).map(Vec::as_slice)));
-        index.extend([0, 0]);
+        let stored = states.get(*key);
+        index.extend(put(stored.and_then(|stored| stored.bytes.as_deref())));
+        let generation = stored.map_or(0, |stored| stored.generation);
+        index.extend([u32::try_from(generation).expect("a test's few batches"), 0]);
     }
     (arena, index)
 }

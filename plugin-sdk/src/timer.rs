@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::decode::{self, DecodeError};
-use crate::layout::Record;
+use crate::layout::{Record, Text};
 use crate::message::derived_id;
 
 /// A timer that was set with [`Context::set_timer`](crate::Context::set_timer), and whose time has come.
@@ -49,16 +49,21 @@ impl<'a> Timer<'a> {
         self.record.slot
     }
 
+    /// Its key's bytes, whatever they are.
+    pub(crate) fn key_bytes(&self) -> &'a [u8] {
+        self.record.key.map(|key| key.0).unwrap_or_default()
+    }
+
     /// The name that it was set under.
     #[must_use]
     pub fn name(&self) -> &'a str {
-        self.record.routing_key
+        self.record.routing_key.get()
     }
 
     /// The key of the message that set it.
     #[must_use]
     pub fn key(&self) -> &'a str {
-        self.record.key.unwrap_or_default()
+        self.record.key.map(Text::get).unwrap_or_default()
     }
 
     /// When it was due, since 1970-01-01 UTC.

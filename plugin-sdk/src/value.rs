@@ -2,9 +2,6 @@
 
 use std::str;
 
-/// How deep tables and arrays may nest.
-const DEPTH_MAX: usize = 16;
-
 /// A header's value. Text and nested values borrow from the message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
@@ -296,32 +293,6 @@ impl<'a> Reader<'a> {
             b'V' => Value::Void,
             _ => return None,
         })
-    }
-
-    /// Whether all that is left are whole fields, to the bottom of what nests in them.
-    pub(crate) fn is_table(self) -> bool {
-        self.is_nested(true, DEPTH_MAX)
-    }
-
-    fn is_nested(mut self, named: bool, depth: usize) -> bool {
-        while !self.0.is_empty() {
-            if named && self.short().is_none_or(|name| str::from_utf8(name).is_err()) {
-                return false;
-            }
-            let whole = match self.value() {
-                Some(Value::Table(Fields(inner))) => {
-                    depth > 1 && Reader(inner).is_nested(true, depth - 1)
-                }
-                Some(Value::Array(Array(inner))) => {
-                    depth > 1 && Reader(inner).is_nested(false, depth - 1)
-                }
-                value => value.is_some(),
-            };
-            if !whole {
-                return false;
-            }
-        }
-        true
     }
 }
 

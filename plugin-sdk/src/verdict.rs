@@ -31,7 +31,11 @@ pub enum Verdict {
 /// # assert!(matches!(verdict, Verdict::Next(_)));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Change {
+pub struct Change(Option<Box<Changed>>);
+
+/// What is changed. Most messages go on as they are, and cost nothing then.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Changed {
     pub(crate) body: Option<Vec<u8>>,
     pub(crate) content_type: Option<String>,
     pub(crate) headers: Table,
@@ -85,31 +89,41 @@ impl Change {
         Self::default()
     }
 
+    /// What is changed; `None` where nothing is.
+    pub(crate) fn get(&self) -> Option<&Changed> {
+        self.0.as_deref().filter(|changed| **changed != Changed::default())
+    }
+
+    fn changed(&mut self) -> &mut Changed {
+        self.0.get_or_insert_default()
+    }
+
     /// Sets a header; the others stay.
     #[must_use]
     pub fn header<'v>(mut self, name: &str, value: impl Into<Value<'v>>) -> Self {
-        self.headers = self.headers.field(name, value);
+        let changed = self.changed();
+        changed.headers = std::mem::take(&mut changed.headers).field(name, value);
         self
     }
 
     /// Takes a header away.
     #[must_use]
     pub fn without_header(mut self, name: &str) -> Self {
-        self.removed.push(name.into());
+        self.changed().removed.push(name.into());
         self
     }
 
     /// Replaces the body; the content type stays unless it is set too.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.body = Some(body.into());
+        self.changed().body = Some(body.into());
         self
     }
 
     /// Replaces the content type.
     #[must_use]
     pub fn content_type(mut self, content_type: &str) -> Self {
-        self.content_type = Some(content_type.into());
+        self.changed().content_type = Some(content_type.into());
         self
     }
 

@@ -33,13 +33,16 @@ pub(super) struct Trying<'t> {
     /// Version of the schema that states in the copies are of.
     schema: Option<u32>,
     instance: Option<Instance>,
+    /// The last one that a state was handed over under.
+    generation: u64,
     report: Report,
 }
 
 impl<'t> Trying<'t> {
     pub(super) fn new(settings: &'t Trial, old: &Plugin, new: Arc<Plugin>) -> Self {
         let schema = old.description().state_version;
-        Self { settings, plugin: new, schema, instance: None, report: Report::default() }
+        let report = Report::default();
+        Self { settings, plugin: new, schema, instance: None, generation: 0, report }
     }
 
     /// Tries what comes until there was enough.
@@ -115,6 +118,11 @@ impl<'t> Trying<'t> {
     /// The batch with its states in the schema of the version that is tried.
     fn migrated(&mut self, batch: &OwnedBatch) -> Result<OwnedBatch, String> {
         let mut batch = batch.clone();
+        for state in &mut batch.states {
+            // The serving version's, whatever this one made of the key before: it may have kept that.
+            self.generation += 2;
+            state.generation = self.generation;
+        }
         let Some(from) = self.schema.filter(|_| !self.same_schema()) else { return Ok(batch) };
         for state in &mut batch.states {
             let Some(bytes) = &state.bytes else { continue };

@@ -17,11 +17,11 @@ fn a_batch_is_read_in_place() {
     let batch = Batch::read(arena, &index).unwrap();
     assert_eq!((batch.messages(), batch.slots()), (1, 1));
     let record = batch.record(0).unwrap();
-    assert_eq!((record.body, record.exchange), (&b"body"[..], ""));
-    assert_eq!((record.routing_key, record.key), ("key", Some("k")));
+    assert_eq!((record.body, record.exchange), (&b"body"[..], Text(b"")));
+    assert_eq!((record.routing_key, record.key), (Text(b"key"), Some(Text(b"k"))));
     assert_eq!((record.slot, record.attempt, record.seed), (Some(0), 2, [1, 2, 3, 4]));
     assert_eq!((record.row, record.due_us), (Some(&b"k"[..]), Some(5 | 1 << 32)));
-    assert_eq!(batch.state(0), Ok(None));
+    assert_eq!(batch.state(0), Ok((None, 9)));
 }
 
 #[test]
@@ -75,8 +75,14 @@ fn whatever_words_come_reading_neither_panics_nor_leaves_the_arena() {
             }
         }
         for slot in 0..batch.slots().min(40) {
-            let state = batch.state(slot).ok().flatten().unwrap_or_default();
+            let state = batch.state(slot).ok().and_then(|(state, _)| state).unwrap_or_default();
             assert!(state.len() <= arena.len());
         }
     }
+}
+
+#[test]
+#[should_panic(expected = "text isn't UTF-8")]
+fn text_that_is_none_is_told_when_somebody_reads_it() {
+    Text(b"\xff").get();
 }

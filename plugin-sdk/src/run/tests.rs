@@ -156,3 +156,33 @@ fn an_emission_inherits_what_it_does_not_set() {
     assert_eq!(full.message_id().map(str::len), Some(36));
     assert_eq!(full.msgpack::<(String, u32)>(), ("packed".to_owned(), 1));
 }
+
+/// Remembers more than it lets be encoded.
+#[derive(Deserialize)]
+struct Skipping {}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Half {
+    kept: u32,
+    #[serde(skip)]
+    skipped: u32,
+}
+
+impl Plugin for Skipping {
+    type State = Half;
+
+    fn process(&self, _: &Message<'_>, half: &mut Half, ctx: &mut Context<'_>) -> Decision {
+        half.kept += 1;
+        half.skipped += 1;
+        ctx.emit("out").json(&half.skipped)?;
+        Ok(Verdict::done())
+    }
+}
+
+#[test]
+#[should_panic(expected = "the plugin isn't pure")]
+fn what_serde_skips_of_a_state_is_found_by_the_tester() {
+    let mut tester = Tester::<Skipping>::new(&json!({})).unwrap();
+    tester.run(word("a", "x"));
+    tester.run(word("a", "x"));
+}

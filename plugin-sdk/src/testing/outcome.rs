@@ -119,7 +119,7 @@ impl Emitted {
             *emission;
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text is UTF-8");
         let properties = span(decisions, properties, length).unwrap_or(vec![0, 0]);
-        let list = Properties::read(&properties).expect("properties are well formed");
+        let list = Properties::new(&properties);
         Self {
             output: text(span(decisions, output, output_length).unwrap_or_default()),
             routing_key: span(decisions, key, key_length)
@@ -146,7 +146,7 @@ impl Emitted {
             draft.set(flag::CONTENT_TYPE, content_type);
         }
         draft.write(&mut properties);
-        let list = Properties::read(&properties).expect("properties are well formed");
+        let list = Properties::new(&properties);
         Self {
             output: String::new(),
             routing_key: input.routing_key.clone(),
@@ -211,7 +211,7 @@ impl Emitted {
     }
 
     fn properties(&self) -> Properties<'_> {
-        Properties::read(&self.properties).expect("checked when it was read")
+        Properties::new(&self.properties)
     }
 }
 

@@ -42,7 +42,6 @@ fn values_of_every_type_are_read_as_they_were_written() {
     let Value::Table(nested) = read("F") else { unreachable!("a table") };
     assert!(matches!(nested.get("deep"), Some(Value::Array(deep)) if deep.iter().count() == 2));
     assert_eq!(table.fields().iter().count(), 17);
-    assert!(Reader(table.bytes()).is_table());
 }
 
 #[test]
@@ -55,21 +54,12 @@ fn a_table_copied_value_by_value_is_the_same_bytes() {
 #[test]
 fn a_table_cut_anywhere_inside_a_field_is_none() {
     let table = every_type();
-    let mut whole = 0;
+    let fields: Vec<_> = table.fields().iter().collect();
     for end in 0..table.bytes().len() {
-        whole += usize::from(Reader(&table.bytes()[..end]).is_table());
-        // Reading what is cut ends; it doesn't panic.
-        assert!(Fields::new(&table.bytes()[..end]).iter().count() < 17);
+        // Reading what is cut ends before the cut; it doesn't panic.
+        let cut: Vec<_> = Fields::new(&table.bytes()[..end]).iter().collect();
+        assert!(cut.len() < 17 && cut[..] == fields[..cut.len()]);
     }
-    // Between its 17 fields it can be cut, before the first one too.
-    assert_eq!(whole, 17);
-}
-
-#[test]
-fn tables_nest_sixteen_deep_and_no_deeper() {
-    let nest = |depth| (1..depth).fold(Table::new(), |inner, _| Table::new().field("t", &inner));
-    assert!(Reader(nest(16).bytes()).is_table());
-    assert!(!Reader(nest(17).bytes()).is_table());
 }
 
 #[test]

@@ -1,0 +1,97 @@
+//! States that stay decoded between calls.
+//!
+//! The host hands a key's state over with each batch, under a generation: the same key with the same
+//! generation has the same state. So what a call made of a state is kept here, and taken up when the host
+//! hands over just that. Each key has one place, which others share: whoever comes later has it. What isn't
+//! here is decoded, so that nothing but time depends on it.
+
+/// How many keys have a place of their own at the most. A power of two.
+const PLACES: usize = 8192;
+/// Bytes of states, as they are encoded, that are kept at the most.
+const BYTES: usize = 2 << 20;
+/// A state of more bytes isn't kept.
+const STATE_BYTES: usize = 16 << 10;
+
+/// Decoded states of some keys.
+#[derive(Debug)]
+pub(crate) struct Kept<S> {
+    places: Vec<Option<Box<Held<S>>>>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Held<S> {
+    key: Vec<u8>,
+    generation: u64,
+    /// As encoded.
+    bytes: usize,
+    /// Taken while a call uses it.
+    state: Option<S>,
+}
+
+impl<S> Kept<S> {
+    /// Nothing yet.
+    pub(crate) const fn new() -> Self {
+        Self { places: Vec::new(), bytes: 0 }
+    }
+
+    /// The state of that key under that generation, if it is here. It isn't here any more then.
+    pub(crate) fn take(&mut self, key: &[u8], generation: u64) -> Option<S> {
+        let held = self.places.get_mut(place(key))?.as_mut()?;
+        if held.generation != generation || held.key != key {
+            return None;
+        }
+        held.state.take()
+    }
+
+    /// Keeps it, as something of that many bytes.
+    pub(crate) fn keep(&mut self, key: &[u8], generation: u64, state: S, bytes: usize) {
+        if self.places.is_empty() {
+            self.places.resize_with(PLACES, || None);
+        }
+        if self.bytes + bytes > BYTES {
+            self.places.iter_mut().for_each(|place| *place = None);
+            self.bytes = 0;
+        }
+        let Some(place) = self.places.get_mut(place(key)) else { return };
+        if bytes > STATE_BYTES {
+            self.bytes -= place.take().map_or(0, |held| held.bytes);
+            return;
+        }
+        match place {
+            Some(held) => {
+                self.bytes -= held.bytes;
+                if held.key != key {
+                    held.key.clear();
+                    held.key.extend_from_slice(key);
+                }
+                held.generation = generation;
+                held.bytes = bytes;
+                held.state = Some(state);
+            }
+            None => {
+                let key = key.to_vec();
+                *place = Some(Box::new(Held { key, generation, bytes, state: Some(state) }));
+            }
+        }
+        self.bytes += bytes;
+    }
+}
+
+/// A key's place. Spread by multiplication, eight bytes at a time: whoever makes keys meet on purpose has
+/// them decoded each time, no more.
+fn place(key: &[u8]) -> usize {
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut hash = key.len() as u64;
+    let (chunks, rest) = key.as_chunks::<8>();
+    for chunk in chunks {
+        hash = (hash ^ u64::from_le_bytes(*chunk)).wrapping_mul(SPREAD).rotate_left(29);
+    }
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    hash = (hash ^ u64::from_le_bytes(last)).wrapping_mul(SPREAD);
+    usize::try_from(hash >> 40).unwrap_or(0) % PLACES
+}
+
+#[cfg(test)]
+mod tests;
