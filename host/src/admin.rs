@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | [`http`] | `/live`, `/ready`, `/metrics`; only reads |
-//! | [`socket`] | `status`, `drain`, `pause`, `resume`, `tap` over a unix socket that only the host's user and root may open |
+//! | [`socket`] | `status`, `drain`, `pause`, `resume`, `reload`, `state`, `tap` over a unix socket that only the host's user and root may open |
 //! | [`stream`] | lines to a client that follows what happens, as long as it does |
 //! | [`client`] | the socket's other end, for the CLI |
 //! | [`systemd`] | readiness, status and watchdog for the service manager |

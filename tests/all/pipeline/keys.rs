@@ -1,6 +1,8 @@
 //! Keys by the thousand, or as many as one likes as `cargo xtask keys`: each counts right, and what a message
 //! costs among so many is printed.
 
+#![allow(clippy::cast_possible_truncation, reason = "figures of a test: small ones")]
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 

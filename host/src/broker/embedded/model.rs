@@ -9,7 +9,7 @@ mod objects;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -18,6 +18,7 @@ use super::death::{Death, Reason, buried, is_cycle};
 use super::exchange::{self, Exchanges};
 use super::queue::{ConsumerId, Entry, Queue, Room};
 use crate::broker::{BrokerError, Outgoing, Published, Settlement};
+use crate::clock::Clock;
 use crate::message::Message;
 
 /// The state of the broker.
@@ -31,8 +32,8 @@ pub(super) struct Model {
     alarms: BTreeSet<(Instant, Arc<str>)>,
     /// Dead letters on their way; empty between two calls.
     letters: VecDeque<Letter>,
-    /// The same moment on both clocks, for the times in `x-death`.
-    epoch: (Instant, SystemTime),
+    /// The same moment on both clocks, for the times in `x-death`: the broker stands for another machine.
+    epoch: (Instant, u64),
 }
 
 /// A consumer as the broker sees it.
@@ -76,7 +77,7 @@ impl Model {
             next_queue: 0,
             alarms: BTreeSet::new(),
             letters: VecDeque::new(),
-            epoch: (now, SystemTime::now()),
+            epoch: (now, Clock::system().now_us()),
         }
     }
 
@@ -328,7 +329,7 @@ impl Model {
 
     /// Seconds since 1970-01-01 UTC.
     fn seconds(&self, now: Instant) -> u64 {
-        let wall = self.epoch.1 + now.saturating_duration_since(self.epoch.0);
-        wall.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+        let wall = Duration::from_micros(self.epoch.1);
+        (wall + now.saturating_duration_since(self.epoch.0)).as_secs()
     }
 }

@@ -51,6 +51,13 @@ fn both_stores_tell_the_same_of_what_they_keep() {
             owned(&[("a", "k1"), ("a", "k2"), ("b", "k1")])
         );
         assert_eq!(named(&seen(store, &keys("", 1))), owned(&[("a", "k1")]));
+        let at_b = Look::Keys {
+            pipeline: "p".to_owned(),
+            stage: Some("b".to_owned()),
+            prefix: String::new(),
+            limit: 9,
+        };
+        assert_eq!(named(&seen(store, &at_b)), owned(&[("b", "k1")]));
         let one = OneKey { pipeline: "p".into(), key: "k1".into(), stage: Some("b".into()) };
         let shown = seen(store, &Look::Key(one));
         assert_eq!((shown.len(), &shown[0]["decoded"]), (1, &json!(["k1", 1])));
