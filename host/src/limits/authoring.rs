@@ -16,5 +16,7 @@ pub const DEV_HOST_NOTICES: Duration = Duration::from_millis(700);
 pub const DEV_HOST_TAKES: Duration = Duration::from_secs(120);
 /// Between two tries to follow a host that has gone.
 pub const DEV_HOST_AGAIN: Duration = Duration::from_secs(1);
+/// How long a host of its own may take to finish what it has in hand.
+pub const DEV_STOP: Duration = Duration::from_secs(2);
 /// Messages a second of each pipeline that are shown of a running host.
 pub const DEV_TAP_RATE: u32 = 20;

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
@@ -18,7 +17,7 @@ use crate::broker::embedded::Embedded;
 use crate::broker::{Broker, Outgoing, Published, Publisher};
 use crate::cli::scratch::Scratch;
 use crate::cli::tap;
-use crate::limits::{DEV_TAP_RATE, REPLAY_EXCHANGE};
+use crate::limits::{DEV_STOP, DEV_TAP_RATE, REPLAY_EXCHANGE};
 use crate::pipeline::headers;
 use crate::reload::{Line, Outcome, What};
 use crate::service::Service;
@@ -117,7 +116,7 @@ impl Own {
 
     pub(super) async fn stop(self) {
         self.shows.abort();
-        self.service.stop(Duration::ZERO).await;
+        self.service.stop(DEV_STOP).await;
     }
 }
 
