@@ -45,8 +45,8 @@ pub use secret::{Credentials, Login, Secret};
 pub use told::{About, Notify, NotifyExchange, Webhook, WebhookFormat};
 pub use work::{
     BatchLimits, Bodies, IdSource, IdWindow, KeySource, OnBroken, Output, Pipeline, Plugin,
-    PluginBreaker, PluginLimits, PluginSource, Record, Retry, RetryOrder, Stage, Table, Unroutable,
-    When,
+    PluginBreaker, PluginLimits, PluginSource, Rate, Record, Retry, RetryOrder, Stage, Table,
+    Unroutable, When,
 };
 
 use std::collections::BTreeMap;

@@ -4,6 +4,7 @@
 //! its reason here.
 
 mod authoring;
+mod rate;
 mod recorder;
 mod reload;
 mod sandbox;
@@ -13,6 +14,7 @@ mod told;
 use std::time::Duration;
 
 pub use self::authoring::*;
+pub use self::rate::*;
 pub use self::recorder::*;
 pub use self::reload::*;
 pub use self::sandbox::*;

@@ -47,6 +47,7 @@ pub mod prepare;
 pub mod publishing;
 pub mod purity;
 pub mod ramp;
+pub mod rate;
 pub mod shape;
 pub mod shard;
 pub mod slot;

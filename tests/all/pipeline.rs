@@ -5,6 +5,7 @@ mod altered;
 mod duplicates;
 mod faults;
 mod keys;
+mod pacing;
 mod parking;
 mod poison;
 mod reading;

@@ -1,5 +1,6 @@
 //! `[[pipeline]]`: a queue's way through plugins.
 
+mod rate;
 mod retry;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,7 @@ pub(super) fn read(section: Section<'_>) -> Option<Pipeline> {
         stages: read_stages(&section),
         outputs: read_outputs(&section),
         prefetch,
+        rate: rate::read(&section),
         batch: read_batch(section.section("batch")),
         exclusive: section.flag("exclusive", false),
         retry: retry::read(section.section("retry"), prefetch),

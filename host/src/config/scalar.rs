@@ -1,4 +1,4 @@
-//! Durations and sizes as people write them: `50ms`, `1h30m`, `64MiB`, `1GB`.
+//! Durations, sizes and rates as people write them: `50ms`, `1h30m`, `64MiB`, `1GB`, `500/s`.
 
 use std::time::Duration;
 
@@ -47,6 +47,18 @@ pub fn size(text: &str) -> Option<u64> {
     let unit = unit.trim_start();
     let (_, bytes) = SIZE_UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?;
     number.checked_mul(*bytes)
+}
+
+/// So many within that time: `500/s`, `30/m`, `1000/h`.
+pub(super) fn rate(text: &str) -> Option<(u32, Duration)> {
+    let (count, unit) = number(text.trim())?;
+    let within = match unit.trim_start().strip_prefix('/')?.trim_start() {
+        "s" => Duration::from_secs(1),
+        "m" => Duration::from_secs(60),
+        "h" => Duration::from_secs(3600),
+        _ => return None,
+    };
+    Some((u32::try_from(count).ok()?, within))
 }
 
 /// The duration as it would be written: `90s`, `10m`.

@@ -131,6 +131,8 @@ pub struct Pipeline {
     pub outputs: BTreeMap<String, Output>,
     /// Unacknowledged messages held.
     pub prefetch: u16,
+    /// How fast messages are taken; `None` is as fast as they can be.
+    pub rate: Option<Rate>,
     /// Bounds of one call's batch.
     pub batch: BatchLimits,
     /// Consumers alone on the queue.
@@ -139,6 +141,17 @@ pub struct Pipeline {
     pub retry: Retry,
     /// What is recorded of its calls.
     pub record: Record,
+}
+
+/// How fast a pipeline takes messages, over all its shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// So many messages.
+    pub messages: u32,
+    /// Within that time.
+    pub within: Duration,
+    /// Messages that pass at once after a quiet time.
+    pub burst: u32,
 }
 
 /// Where a message's key is.
@@ -313,6 +326,15 @@ impl Retry {
     #[must_use]
     pub fn attempts_of(&self, class: FailureClass) -> u32 {
         self.attempts.get(&class).copied().unwrap_or(1)
+    }
+
+    /// Messages that may wait in the host for their key.
+    #[must_use]
+    pub fn parked(&self) -> usize {
+        match self.order {
+            RetryOrder::Free => 0,
+            RetryOrder::Key => self.park,
+        }
     }
 
     /// The delays of that class, ascending.

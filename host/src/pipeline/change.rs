@@ -138,7 +138,7 @@ impl Pipelines {
         let store = stateful.then(|| Arc::clone(self.commits.store()));
         let sweep = Sweep::of(&prepared.shape, self.commits.store(), &self.shards, lane);
         publishing.extend(sweep.map(|sweep| tokio::spawn(sweep.run())));
-        let Prepared { shape, broker, readiness, request, reading, ramp, .. } = prepared;
+        let Prepared { shape, broker, readiness, request, reading, ramp, bucket, .. } = prepared;
         let (want, wanted) = watch::channel(wish);
         let state = Arc::new(Mutex::new(State::Waiting("starting".to_owned())));
         let mut new = Running {
@@ -162,6 +162,7 @@ impl Pipelines {
             shards: self.shards.clone(),
             in_flight: Arc::clone(&shape.in_flight),
             ramp,
+            bucket,
             breaker: Arc::clone(&shape.breaker),
             plugins: shape.plugins.clone(),
             journals: (Arc::clone(&shape.journal), Arc::clone(&shape.crashes)),

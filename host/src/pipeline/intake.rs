@@ -4,6 +4,7 @@
 //! every shard forgets what the old one had handed out, for the broker delivers it again. While the
 //! pipeline is paused, its breaker open or its broker not ready, nothing is consumed and nothing held.
 
+mod leaving;
 mod trying;
 
 use std::pin::pin;
@@ -20,12 +21,13 @@ use super::headers;
 use super::journal::Journal;
 use super::prepare::{Arrival, Reading};
 use super::ramp::Ramp;
+use super::rate::{self, Bucket};
 use super::shard::{Event, partition};
 use super::slot::PluginSlot;
 use crate::broker::{Broker, BrokerError, ConsumeRequest, Consumer, Delivery};
 use crate::limits::{
     PARTITIONS, PLUGIN_PROBE_PAUSE_MAX, PLUGIN_PROBE_PAUSE_MIN, PLUGIN_PROBE_TIME, PROBE_MESSAGES,
-    PROBE_QUIET, RELEASE_TIMEOUT,
+    PROBE_QUIET,
 };
 use crate::state::StateStore;
 use crate::telemetry::PipelineMetrics;
@@ -83,6 +85,8 @@ pub struct Intake {
     pub in_flight: Arc<InFlight>,
     /// How many it asks for.
     pub ramp: Ramp,
+    /// How fast it takes them, where that is limited.
+    pub bucket: Option<Bucket>,
     /// Whether it may consume.
     pub breaker: Arc<Breaker>,
     /// What its stages run: where one is broken, it is tried.
@@ -287,7 +291,7 @@ impl Intake {
                     self.plugin_tried();
                     continue;
                 }
-                next = consumer.next() => next,
+                next = rate::next(&mut self.bucket, &mut *consumer, &self.metrics) => next,
                 () = quiet, if probing && !trying_plugin => {
                     self.breaker.passed();
                     continue;
@@ -335,61 +339,5 @@ impl Intake {
             // The shard is gone, and its receipt was released with the event.
             self.in_flight.left(1, &self.metrics);
         }
-    }
-
-    /// Tells every shard whether anything is consumed: timers wait while nothing is.
-    async fn tell_flow(&self, flows: bool) {
-        for shard in &self.shards {
-            // A shard that is gone runs no timers.
-            let _ = shard.send(Event::Flows(self.lane, flows)).await;
-        }
-    }
-
-    /// Tells every shard to forget what consumers up to this one handed out.
-    async fn forget(&self, consumer: u64) {
-        for shard in &self.shards {
-            // A shard that is gone has nothing to forget.
-            let _ = shard.send(Event::Lost(self.lane, consumer)).await;
-        }
-    }
-
-    /// Ends a consumer in order: no more deliveries, what is in hand finished, or released where time
-    /// is up or it can't be finished for now, every settlement written. What a plugin
-    /// that is still broken was tried with is `held` until it is released.
-    async fn wind_down(
-        &mut self,
-        mut consumer: Box<dyn Consumer>,
-        number: u64,
-        held: bool,
-    ) -> Result<(), BrokerError> {
-        self.tell_flow(false).await;
-        let cancelled = consumer.cancel().await;
-        if cancelled.is_err() {
-            self.forget(number).await;
-            return cancelled;
-        }
-        for shard in &self.shards {
-            // A shard that is gone has nothing to give back.
-            let _ = shard.send(Event::Draining(self.lane, number)).await;
-        }
-        let patient = *self.want.borrow() == Want::Stop;
-        let given_up = tokio::select! {
-            biased;
-            () = self.in_flight.empty() => false,
-            () = std::future::ready(()), if held => true,
-            () = self.abandon.cancelled() => true,
-            why = self.breaker.tripped(), if !patient => {
-                self.breaker.open(&why);
-                true
-            }
-        };
-        if given_up {
-            self.forget(number).await;
-            let released = tokio::time::timeout(RELEASE_TIMEOUT, self.in_flight.empty()).await;
-            if released.is_err() {
-                tracing::warn!(held = self.in_flight.held(), "left for the broker to take back");
-            }
-        }
-        consumer.close().await
     }
 }

@@ -20,6 +20,7 @@ use super::observe::Observers;
 use super::prepare::Reading;
 use super::publishing::Target;
 use super::ramp::Ramp;
+use super::rate::Bucket;
 use super::shape::Shape;
 use super::shard::{Event, Shard};
 use super::slot::PluginSlot;
@@ -86,6 +87,8 @@ pub struct Prepared {
     pub(super) request: ConsumeRequest,
     pub(super) reading: Reading,
     pub(super) ramp: Ramp,
+    /// Full at the start.
+    pub(super) bucket: Option<Bucket>,
     /// Messages that were settled by hosts before this one.
     pub(super) remembered: Vec<Remembered>,
 }
@@ -292,10 +295,14 @@ fn consume(
     // Of the others a cancelled consumer loses its place, or its queue.
     let cancels = !queue.single_active_consumer && !queue.auto_delete && own.is_empty();
     let stateful = shape.plugins.iter().any(|slot| slot.current().stateful());
+    let prefetch = match pipeline.rate {
+        Some(rate) => Bucket::window(rate, pipeline.prefetch, shape.policy.retry.parked()),
+        None => pipeline.prefetch,
+    };
     let request = ConsumeRequest {
         queue: pipeline.queue.clone(),
         declare: own,
-        prefetch: pipeline.prefetch,
+        prefetch,
         exclusive: pipeline.exclusive || (stateful && !queue.single_active_consumer),
         tag: format!("sluicegate.{}.{}", shape.addresses.host, pipeline.name),
     };
@@ -315,7 +322,8 @@ fn consume(
         readiness: readiness.clone(),
         request,
         reading,
-        ramp: Ramp::new(pipeline.prefetch, cancels),
+        ramp: Ramp::new(prefetch, cancels),
+        bucket: pipeline.rate.map(Bucket::new),
         shape,
     })
 }

@@ -36,6 +36,7 @@ pub(super) struct Families {
     pub(super) reloads: Family<Labels, Counter>,
     pub(super) publishes_refused: Family<Labels, Counter>,
     pub(super) rewound: Family<Labels, Counter>,
+    pub(super) held_back: Family<Labels, Counter<f64, AtomicU64>>,
     pub(super) ran_alone: Family<Labels, Counter>,
     pub(super) id_conflicts: Family<Labels, Counter>,
     pub(super) forged_headers: Family<Labels, Counter>,
@@ -125,6 +126,11 @@ impl Families {
             reloads: add(r, "plugin_reloads", "Other versions of plugins, by what became of them"),
             publishes_refused: add(r, "publishes_refused", "Publishes not accepted, by reason"),
             rewound: add(r, "messages_rewound", "Messages run again after a failure of their key"),
+            held_back: seconds(
+                r,
+                "pipeline_held_back",
+                "Time that messages waited for the pipeline's rate",
+            ),
             ran_alone: add(
                 r,
                 "messages_run_alone",

@@ -4,6 +4,7 @@ mod plugin;
 mod state;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,7 @@ struct Inner {
     confirms: Histogram,
     swap_pauses: Histogram,
     rewound: Counter,
+    held_back: Counter<f64, AtomicU64>,
     timers: TimerMetrics,
     ran_alone: Counter,
     id_conflicts: Counter,
@@ -132,6 +134,7 @@ impl PipelineMetrics {
             confirms: families.confirms.get_or_create_owned(&labels),
             swap_pauses: families.swap_pauses.get_or_create_owned(&labels),
             rewound: counter(&families.rewound),
+            held_back: families.held_back.get_or_create_owned(&labels),
             timers: TimerMetrics::new(name, families),
             ran_alone: counter(&families.ran_alone),
             id_conflicts: counter(&families.id_conflicts),
@@ -249,6 +252,11 @@ impl PipelineMetrics {
         self.0.rewound.inc_by(messages as u64);
     }
 
+    /// Messages were here so long before the pipeline's rate let one pass.
+    pub fn held_back(&self, time: Duration) {
+        self.0.held_back.inc_by(time.as_secs_f64());
+    }
+
     /// A message ran alone, for a host died while it ran.
     pub fn ran_alone(&self) {
         self.0.ran_alone.inc();
@@ -331,6 +339,7 @@ impl PipelineMetrics {
             published: it.published.get(),
             publishes_refused: it.refused.all().iter().map(|(_, c)| c.get()).sum(),
             rewound: it.rewound.get(),
+            held_back_s: it.held_back.get(),
             id_conflicts: it.id_conflicts.get(),
             forged_headers: it.forged.get(),
             reports_unsent: it.reports_unsent.get(),

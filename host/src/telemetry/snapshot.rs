@@ -52,6 +52,9 @@ pub struct PipelineSnapshot {
     pub publishes_refused: u64,
     /// Messages run again after a failure of their key.
     pub rewound: u64,
+    /// Time that messages waited for the pipeline's rate, in seconds.
+    #[serde(default)]
+    pub held_back_s: f64,
     /// Messages with a known id and another body.
     pub id_conflicts: u64,
     /// Messages whose `sluicegate-*` headers were taken off: nobody else may write them.

@@ -118,6 +118,7 @@ fn pipeline(queue: &str) -> Pipeline {
         stages: vec![Stage { plugin: "p".to_owned(), when: None, tables: Vec::new() }],
         outputs: BTreeMap::new(),
         prefetch: limits::PREFETCH,
+        rate: None,
         batch: BatchLimits { messages: limits::BATCH_MESSAGES, bytes: limits::BATCH_BYTES },
         exclusive: false,
         record: crate::config::Record::default(),

@@ -53,6 +53,7 @@ fn pipelines(status: &Status) -> Table {
         ">RETRIED",
         ">DEAD",
         ">IN HAND",
+        ">HELD BACK",
         ">P50",
         ">P99",
         "PAUSED BY",
@@ -69,6 +70,7 @@ fn pipelines(status: &Status) -> Table {
             &c.retried.to_string(),
             &(c.dead_lettered + c.annotated + c.discarded).to_string(),
             &c.in_flight.to_string(),
+            &held_back(c.held_back_s),
             &latency(c.latency_p50_s),
             &latency(c.latency_p99_s),
             c.paused.as_deref().unwrap_or(""),
@@ -119,6 +121,11 @@ fn uptime(seconds: u64) -> String {
         (0, hours, minutes) => format!("{hours} h {minutes} min"),
         (days, hours, _) => format!("{days} d {hours} h"),
     }
+}
+
+/// For how long a rate held messages back.
+fn held_back(seconds: f64) -> String {
+    if seconds > 0.0 { format!("{seconds:.1} s") } else { "-".to_owned() }
 }
 
 fn latency(seconds: Option<f64>) -> String {

@@ -1,7 +1,7 @@
 //! In which keys two sections of the same name differ. A key that is new to the config is new here too:
 //! the compiler asks for it.
 
-use crate::config::{Pipeline, Plugin, Queue, Retry, RetryOrder, Service};
+use crate::config::{Pipeline, Plugin, Queue, Retry, Service};
 use crate::topology;
 
 /// Keys with whether they differ → those that do.
@@ -37,6 +37,7 @@ pub(super) fn of_pipeline(old: &Pipeline, new: &Pipeline) -> Vec<String> {
         stages,
         outputs,
         prefetch,
+        rate,
         batch,
         exclusive,
         retry,
@@ -53,6 +54,7 @@ pub(super) fn of_pipeline(old: &Pipeline, new: &Pipeline) -> Vec<String> {
         ("stages", *stages != new.stages),
         ("outputs", *outputs != new.outputs),
         ("prefetch", *prefetch != new.prefetch),
+        ("rate", *rate != new.rate),
         ("batch", *batch != new.batch),
         ("exclusive", *exclusive != new.exclusive),
         ("retry", in_use(retry) != in_use(&new.retry)),
@@ -61,8 +63,7 @@ pub(super) fn of_pipeline(old: &Pipeline, new: &Pipeline) -> Vec<String> {
 
 /// As far as it says anything: what may wait in the host follows from the prefetch.
 fn in_use(retry: &Retry) -> Retry {
-    let park = if retry.order == RetryOrder::Free { 0 } else { retry.park };
-    Retry { park, ..retry.clone() }
+    Retry { park: retry.parked(), ..retry.clone() }
 }
 
 /// Whether a pipeline that consumes the queue would do it in another way. What feeds a shared queue is
