@@ -47,9 +47,9 @@ pub struct Args {
     /// The `type` property
     #[arg(long = "type", value_name = "TEMPLATE")]
     kind: Option<String>,
-    /// The `message_id` property; "" for none
-    #[arg(long, value_name = "TEMPLATE", default_value = "{uuid}")]
-    message_id: String,
+    /// The `message_id` property; "" for none [default: {uuid}]
+    #[arg(long, value_name = "TEMPLATE")]
+    message_id: Option<String>,
     /// The `content_type` property [default: what the body is]
     #[arg(long, value_name = "MIME")]
     content_type: Option<String>,
@@ -77,6 +77,10 @@ pub struct Args {
     /// The body [default: the whole record]
     #[arg(long, value_name = "TEMPLATE")]
     body: Option<String>,
+    /// Each record is a whole message, as `dlq export` and archives write them: its body, properties and
+    /// headers, and its routing key, but for what is said otherwise
+    #[arg(long, conflicts_with_all = ["body", "body_kind", "times"])]
+    exported: bool,
     /// What bodies are written in [default: as the input is; JSON for CSV]
     #[arg(long = "as", value_name = "KIND")]
     body_kind: Option<BodyKind>,

@@ -4,11 +4,12 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 
 use super::RecordError;
+use super::exported;
 use super::record::{Content, Format, Record};
 use super::template::{Scope, Template};
 use crate::broker::Outgoing;
 use crate::limits;
-use crate::message::{FieldValue, Properties, Table};
+use crate::message::{FieldValue, Message, Properties};
 
 /// How a record becomes a message.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct Recipe {
     pub body: Option<Template>,
     /// What bodies are written in.
     pub body_kind: BodyKind,
+    /// Each record is a whole message, as exports write them; what is said here goes before what it says.
+    pub exported: bool,
 }
 
 /// A header and its value.
@@ -128,7 +131,11 @@ impl Recipe {
         let mut scope = Scope { record, computed: &[], seq, copy, pass };
         let computed = self.computed(&scope).map_err(|text| bad(record, text))?;
         scope.computed = &computed;
-        let routing_key = render("--routing-key", &self.routing_key, &scope)?;
+        let given = self.given(record)?;
+        let mut routing_key = render("--routing-key", &self.routing_key, &scope)?;
+        if routing_key.is_empty() {
+            routing_key = given.routing_key;
+        }
         let message_id =
             self.message_id.as_ref().map(|t| render("--message-id", t, &scope)).transpose()?;
         let kind = self.kind.as_ref().map(|t| render("--type", t, &scope)).transpose()?;
@@ -148,29 +155,42 @@ impl Recipe {
                 ));
             }
         }
-        let mut headers = Table::default();
+        let mut headers = given.properties.headers;
         for header in &self.headers {
             let text = render(&format!("--header {}", header.name), &header.value, &scope)?;
             headers.set(header.name.as_str(), if header.typed { typed(text) } else { text.into() });
         }
-        let body = self.body(record, &scope)?;
+        let body = if self.exported { given.body } else { self.body(record, &scope)? };
+        publishable(record, &body)?;
+        let usual = || (!self.exported).then(|| self.body_kind.content_type().to_owned());
         let content_type =
-            self.content_type.clone().unwrap_or_else(|| self.body_kind.content_type().to_owned());
+            self.content_type.clone().or(given.properties.content_type).or_else(usual);
         Ok(Outgoing {
             exchange: self.exchange.clone(),
             routing_key,
             properties: Properties {
-                content_type: (!content_type.is_empty()).then_some(content_type),
+                content_type: content_type.filter(|it| !it.is_empty()),
                 headers,
                 delivery_mode: Some(if self.persistent { 2 } else { 1 }),
-                priority: self.priority,
+                priority: self.priority.or(given.properties.priority),
                 expiration: self.expiration_ms.map(|ms| ms.to_string()),
-                message_id: message_id.filter(|id| !id.is_empty()),
-                kind,
-                ..Properties::default()
+                message_id: message_id.or(given.properties.message_id).filter(|id| !id.is_empty()),
+                kind: kind.or(given.properties.kind),
+                ..given.properties
             },
             body,
         })
+    }
+
+    /// What the record itself says of its message.
+    fn given(&self, record: &Record) -> Result<Message, RecordError> {
+        match &record.content {
+            _ if !self.exported => Ok(Message::default()),
+            Content::Json(line) => {
+                exported::message(line, &record.raw).map_err(|text| bad(record, text))
+            }
+            _ => Err(bad(record, "an exported message is a line of JSON".to_owned())),
+        }
     }
 
     fn computed(&self, scope: &Scope<'_>) -> Result<Vec<(String, String)>, String> {
@@ -186,18 +206,17 @@ impl Recipe {
             (Some(template), _) => render("--body", template, scope)?.into_bytes(),
             (None, kind) => record_body(record, kind).map_err(|text| bad(record, text))?,
         };
-        if body.len() > limits::PUBLISH_BYTES {
-            return Err(bad(
-                record,
-                format!(
-                    "its body has {} bytes; the most that can be published is {}",
-                    body.len(),
-                    limits::PUBLISH_BYTES
-                ),
-            ));
-        }
         Ok(body.into())
     }
+}
+
+fn publishable(record: &Record, body: &[u8]) -> Result<(), RecordError> {
+    let (bytes, most) = (body.len(), limits::PUBLISH_BYTES);
+    if bytes <= most {
+        return Ok(());
+    }
+    let text = format!("its body has {bytes} bytes; the most that can be published is {most}");
+    Err(bad(record, text))
 }
 
 /// A record as a body, where no template says otherwise.

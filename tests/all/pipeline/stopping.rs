@@ -12,6 +12,18 @@ fn main() -> String {
     "main".to_owned()
 }
 
+/// A host with fifty messages of which none can be finished.
+async fn stuck() -> World {
+    let world = World::usual().await;
+    world.control(Command::Pause(main()));
+    until("it is paused", || world.state() == PipelineState::Paused).await;
+    world.publish((1..=50).map(|id| order(id, &format!("k{}", id % 5), "next"))).await;
+    world.broker.refuse_publishes(true);
+    world.control(Command::Resume(main()));
+    until("nothing can be published", || world.figures().paused.is_some()).await;
+    world
+}
+
 #[tokio::test]
 async fn a_stop_finishes_what_is_in_hand() {
     let work = MAIN.replace("key = {", "prefetch = 20\nkey = {");
@@ -28,13 +40,7 @@ async fn a_stop_finishes_what_is_in_hand() {
 
 #[tokio::test]
 async fn a_stop_past_its_limit_releases_the_rest_in_order() {
-    let mut world = World::usual().await;
-    world.control(Command::Pause(main()));
-    until("it is paused", || world.state() == PipelineState::Paused).await;
-    world.publish((1..=50).map(|id| order(id, &format!("k{}", id % 5), "next"))).await;
-    world.broker.refuse_publishes(true);
-    world.control(Command::Resume(main()));
-    until("nothing can be published", || world.figures().paused.is_some()).await;
+    let mut world = stuck().await;
     until("a window is in hand", || world.broker.queue_depth("work") == (34, 16)).await;
 
     assert!(world.stop(Duration::ZERO).await.forced);
@@ -47,13 +53,7 @@ async fn a_stop_past_its_limit_releases_the_rest_in_order() {
 
 #[tokio::test]
 async fn a_stop_during_an_outage_forgets_no_receipt() {
-    let mut world = World::usual().await;
-    world.control(Command::Pause(main()));
-    until("it is paused", || world.state() == PipelineState::Paused).await;
-    world.publish((1..=50).map(|id| order(id, &format!("k{}", id % 5), "next"))).await;
-    world.broker.refuse_publishes(true);
-    world.control(Command::Resume(main()));
-    until("nothing can be published", || world.figures().paused.is_some()).await;
+    let mut world = stuck().await;
     world.broker.set_unreachable(true);
     until("its consumer is gone", || world.state() == PipelineState::Connecting).await;
     // What is being published is still held, of a consumer that is gone.

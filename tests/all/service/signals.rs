@@ -60,7 +60,7 @@ async fn what_cant_be_finished_in_time_is_back_in_its_queue_and_the_exit_code_sa
     let mut host = site.run();
     let traffic = Traffic::on(node()).await;
     traffic.fill(&format!("{name}.in"), 20, b"echo").await;
-    host.await_unready("can't publish");
+    host.await_unready("is held up");
     host.signal("TERM");
     assert_eq!(host.end(), 3, "{}", host.log());
     all_are_back(&traffic, &name).await;
@@ -73,7 +73,7 @@ async fn a_second_signal_ends_a_drain_at_once() {
     let mut host = site.run();
     let traffic = Traffic::on(node()).await;
     traffic.fill(&format!("{name}.in"), 20, b"echo").await;
-    host.await_unready("can't publish");
+    host.await_unready("is held up");
     host.signal("TERM");
     host.said("draining");
     host.await_unready("is draining");

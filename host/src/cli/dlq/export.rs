@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 
-use super::options::{Common, Which, pass};
+use super::options::{Common, Picked, pass};
 use super::{Desk, agree_to_cost, interruptible, watch};
 use crate::cli::exit;
 use crate::deadletter::export::{Export, Sink};
@@ -15,14 +15,8 @@ use crate::deadletter::export::{Export, Sink};
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = HELP)]
 pub(super) struct Args {
-    /// Ids, beginnings of ids, or message ids [default: every letter]
-    #[arg(value_name = "ID")]
-    ids: Vec<String>,
-    /// The plugin that is to blame
-    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "Which failures")]
-    plugin: Vec<String>,
     #[command(flatten)]
-    which: Which,
+    picked: Picked,
     /// The file; it must be new, or --append said [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -46,15 +40,14 @@ const HELP: &str = "\
 Each line is one letter: `exchange`, `routing_key`, `message_id`, `properties`, `headers`, `body` (JSON, or \
 text; `body_base64` where it is neither), `queue`, `deaths`, and its failure `report`. Back it goes with
 
-  sluicegate publish letters.jsonl -c sluicegate.toml -e meters \\
-    -k '{routing_key}' --message-id '{message_id}' --body '{body}'
+  sluicegate publish letters.jsonl -c sluicegate.toml -e meters --exported
 
 Ends with 0, 1 when something failed, 75 when somebody else reads the queue, 78 when the config is wrong, \
 130 after Ctrl-C.";
 
 /// Runs the verb.
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let filter = args.which.filter(&args.ids, &args.plugin)?;
+    let filter = args.picked.filter()?;
     let desk = Desk::open(&args.common).await?;
     if !agree_to_cost(desk.letters()?, args.yes)? {
         return Ok(ExitCode::from(exit::FAILURE));

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::options::{Common, Which};
+use super::options::{Common, Picked};
 use super::table::{Look, Screen, Table};
 use super::{Desk, agree_to_cost};
 use crate::cli::exit;
@@ -21,14 +21,8 @@ use crate::report::Report;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = HELP)]
 pub(super) struct Args {
-    /// Ids, beginnings of ids, or message ids [default: all]
-    #[arg(value_name = "ID")]
-    ids: Vec<String>,
-    /// The plugin that is to blame
-    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "Which failures")]
-    plugin: Vec<String>,
     #[command(flatten)]
-    which: Which,
+    picked: Picked,
     /// Those that were dealt with too, marked
     #[arg(short, long)]
     all: bool,
@@ -60,7 +54,7 @@ pub(super) const ID_CHARS: usize = 12;
 
 /// Runs the verb.
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let filter = args.which.filter(&args.ids, &args.plugin)?;
+    let filter = args.picked.filter()?;
     let desk = Desk::open(&args.common).await?;
     if args.check && !agree_to_cost(desk.letters()?, args.yes)? {
         return Ok(ExitCode::from(exit::FAILURE));

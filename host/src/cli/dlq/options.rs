@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
 use tokio_util::sync::CancellationToken;
 
 use super::{Desk, who};
@@ -61,6 +61,35 @@ pub(super) struct Which {
     /// The group that it belongs to, as `dlq group` prints it
     #[arg(long, value_name = "HEX")]
     fingerprint: Option<String>,
+}
+
+/// Which letters, or which failures: by name, by whom to blame, or by what they have in common.
+#[derive(Debug, clap::Args)]
+pub(super) struct Picked {
+    /// Ids, beginnings of ids, or message ids
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    /// The plugin that is to blame
+    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "Which failures")]
+    plugin: Vec<String>,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Picked {
+    /// The filter that is meant; an empty one means all.
+    pub(super) fn filter(&self) -> anyhow::Result<Filter> {
+        self.which.filter(&self.ids, &self.plugin)
+    }
+}
+
+/// Where nothing says which letters are meant, all must be asked for.
+pub(super) fn refuse_unsaid(filter: &Filter, all: bool) -> anyhow::Result<()> {
+    ensure!(
+        all || !filter.is_empty(),
+        "which letters? Name ids, say what they have in common (--code, --class, …), or --all"
+    );
+    Ok(())
 }
 
 impl Which {

@@ -2,9 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
-
-use super::options::{Common, Which, pass};
+use super::options::{Common, Picked, pass, refuse_unsaid};
 use super::{Desk, agree_to_cost, ask, interruptible, watch};
 use crate::cli::exit;
 use crate::cli::figures::grouped;
@@ -14,17 +12,11 @@ use crate::deadletter::export::Purge;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = super::EXITS)]
 pub(super) struct Args {
-    /// Ids, beginnings of ids, or message ids
-    #[arg(value_name = "ID")]
-    ids: Vec<String>,
+    #[command(flatten)]
+    picked: Picked,
     /// Every letter
     #[arg(short, long)]
     all: bool,
-    /// The plugin that is to blame
-    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "Which failures")]
-    plugin: Vec<String>,
-    #[command(flatten)]
-    which: Which,
     /// So many letters at most
     #[arg(short = 'n', long, value_name = "N")]
     limit: Option<u64>,
@@ -40,12 +32,8 @@ pub(super) struct Args {
 
 /// Runs the verb.
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let filter = args.which.filter(&args.ids, &args.plugin)?;
-    if filter.is_empty() && !args.all {
-        bail!(
-            "which letters? Name ids, say what they have in common (--code, --class, …), or --all"
-        );
-    }
+    let filter = args.picked.filter()?;
+    refuse_unsaid(&filter, args.all)?;
     let json = args.common.json;
     let desk = Desk::open(&args.common).await?;
     if !agree_to_cost(desk.letters()?, args.yes)? {

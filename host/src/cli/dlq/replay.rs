@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{anyhow, bail};
 
 use super::ls::short;
-use super::options::{Common, Which, pass};
+use super::options::{Common, Which, pass, refuse_unsaid};
 use super::table::{Look, Screen, Table};
 use super::{Desk, agree_to_cost, interruptible, trial, watch};
 use crate::cli::figures::grouped;
@@ -83,11 +83,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         args.plugin.iter().partition(|word| trial::is_file(word));
     let plugins: Vec<String> = plugins.into_iter().cloned().collect();
     let filter = args.which.filter(&args.ids, &plugins)?;
-    if filter.is_empty() && !args.all {
-        bail!(
-            "which letters? Name ids, say what they have in common (--code, --class, …), or --all"
-        );
-    }
+    refuse_unsaid(&filter, args.all)?;
     if !files.is_empty() && !args.dry_run {
         bail!("--plugin with a file is a trial: add --dry-run");
     }

@@ -93,6 +93,9 @@ pub(super) fn feed(args: &Args) -> anyhow::Result<Feed> {
     if args.delimiter.is_some() && format != Format::Csv {
         bail!("--delimiter is for CSV; say --format csv if the input is that");
     }
+    if args.exported && format != Format::Jsonl {
+        bail!("--exported reads JSON lines; say --format jsonl if the input is that");
+    }
     let recipe = recipe(args, format)?;
     let path = args.input.clone();
     if !stdin {
@@ -136,12 +139,14 @@ fn recipe(args: &Args, format: Format) -> anyhow::Result<Recipe> {
     });
     let text =
         |option: &str, source: &str| Template::text(source).map_err(|e| anyhow!("{option}: {e}"));
+    // A message that was exported has an id, or had none.
+    let message_id = args.message_id.as_deref().or((!args.exported).then_some("{uuid}"));
     Ok(Recipe {
         exchange: args.exchange.clone(),
         routing_key: text("--routing-key", &args.routing_key)?,
         headers: args.headers.iter().map(|header| read_header(header)).collect::<Result<_, _>>()?,
         kind: args.kind.as_deref().map(|kind| text("--type", kind)).transpose()?,
-        message_id: Some(text("--message-id", &args.message_id)?),
+        message_id: message_id.map(|id| text("--message-id", id)).transpose()?,
         content_type: args.content_type.clone(),
         priority: args.priority,
         expiration_ms: args.expiration,
@@ -149,6 +154,7 @@ fn recipe(args: &Args, format: Format) -> anyhow::Result<Recipe> {
         times: args.times.iter().map(|time| read_time(time, args)).collect::<Result<_, _>>()?,
         body: body.transpose().map_err(|error| anyhow!("--body: {error}"))?,
         body_kind,
+        exported: args.exported,
     })
 }
 

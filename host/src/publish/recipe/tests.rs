@@ -27,6 +27,7 @@ fn recipe(body: Option<&str>, body_kind: BodyKind) -> Recipe {
         times: Vec::new(),
         body: body.map(|body| Template::json(body).unwrap()),
         body_kind,
+        exported: false,
     }
 }
 
@@ -133,4 +134,41 @@ fn records_are_decoded_only_where_somebody_looks_into_them() {
     assert!(!recipe(None, BodyKind::Msgpack).needs_fields(Format::Msgpack));
     assert!(recipe(None, BodyKind::Json).needs_fields(Format::Msgpack));
     assert!(recipe(Some(r#"{"a":{b}}"#), BodyKind::Msgpack).needs_fields(Format::Msgpack));
+}
+
+#[test]
+fn an_exported_message_is_published_as_it_was_but_for_what_is_said() {
+    let line = json!({
+        "exchange": "meters", "routing_key": "meter.7.reading", "message_id": "m-1",
+        "properties": { "content_type": "application/msgpack", "type": "reading", "priority": 3 },
+        "headers": { "meter-id": "7", "tries": 2 },
+        "body_base64": "gaFhAQ==", "report": { "code": "bad" },
+    });
+    let record = first(Format::Jsonl, line.to_string().as_bytes());
+    let plain = Template::text("").unwrap();
+    let whole = Recipe {
+        exported: true,
+        routing_key: plain,
+        message_id: None,
+        headers: vec![Header {
+            name: "again".to_owned(),
+            value: Template::text("yes").unwrap(),
+            typed: false,
+        }],
+        ..recipe(None, BodyKind::Json)
+    };
+    let message = whole.message(&record, 1, 1, 1).unwrap();
+    assert_eq!((&*message.body, &*message.routing_key), (&b"\x81\xa1a\x01"[..], "meter.7.reading"));
+    let properties = &message.properties;
+    assert_eq!(properties.message_id.as_deref(), Some("m-1"));
+    assert_eq!(properties.content_type.as_deref(), Some("application/msgpack"));
+    assert_eq!((properties.kind.as_deref(), properties.priority), (Some("reading"), Some(3)));
+    let names: Vec<&str> = properties.headers.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["meter-id", "tries", "again"]);
+    let other =
+        Recipe { routing_key: Template::text("again").unwrap(), priority: Some(0), ..whole };
+    let message = other.message(&record, 1, 1, 1).unwrap();
+    assert_eq!((&*message.routing_key, message.properties.priority), ("again", Some(0)));
+    let broken = first(Format::Jsonl, br#"{ "body_base64": "!" }"#);
+    assert!(other.message(&broken, 1, 1, 1).unwrap_err().to_string().contains("base64"));
 }

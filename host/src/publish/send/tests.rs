@@ -90,6 +90,7 @@ fn feed(input: &'static str) -> Feed {
             times: Vec::new(),
             body: Some(Template::text("{text}{seq}").unwrap()),
             body_kind: BodyKind::Text,
+            exported: false,
         },
         copies: 1,
         passes: 1,
