@@ -126,11 +126,7 @@ impl Families {
             reloads: add(r, "plugin_reloads", "Other versions of plugins, by what became of them"),
             publishes_refused: add(r, "publishes_refused", "Publishes not accepted, by reason"),
             rewound: add(r, "messages_rewound", "Messages run again after a failure of their key"),
-            held_back: seconds(
-                r,
-                "pipeline_held_back",
-                "Time that messages waited for the pipeline's rate",
-            ),
+            held_back: seconds(r, "pipeline_held_back", "What messages waited for a rate"),
             ran_alone: add(
                 r,
                 "messages_run_alone",
