@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::world::{MAIN, SINK, WORK, World, copies, order};
+use super::world::{MAIN, SINK, WORK, World, copies, order, until};
 
 fn limited(rate: &str) -> String {
     MAIN.replace("key = {", &format!("{rate}\nkey = {{"))
@@ -37,8 +37,14 @@ async fn a_limited_pipeline_leaves_what_it_cant_take_soon_on_the_broker_and_stop
     let mut world = World::start(&[WORK, SINK, &slow]).await;
     world.publish((1..=40).map(|id| order(id, "k", "next"))).await;
     world.take("sink", 2).await;
+    until("both are acknowledged", || world.figures().done == 2).await;
+    until("they are gone", || {
+        let (ready, unsettled) = world.broker.queue_depth("work");
+        ready + unsettled == 38
+    })
+    .await;
     let (ready, unsettled) = world.broker.queue_depth("work");
-    assert!(ready + unsettled == 38 && unsettled <= 1, "{ready} ready, {unsettled} unsettled");
+    assert!(unsettled <= 1, "{ready} ready, {unsettled} unsettled");
     assert!(!world.stop(Duration::from_secs(5)).await.forced);
     assert_eq!(world.broker.queue_depth("work"), (38, 0));
 }
