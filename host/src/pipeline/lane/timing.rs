@@ -176,25 +176,28 @@ impl Lane {
         while self.next_due().is_some_and(|due_us| due_us <= now_us) {
             let Some((_, spot)) = self.timing.due.first().cloned() else { break };
             self.timing.set(spot.clone(), None);
-            self.launch(spot);
+            self.launch(spot, now_us);
         }
         self.count_waiting(before);
         self.set_alarm();
     }
 
-    fn launch(&mut self, spot: Spot) {
+    fn launch(&mut self, spot: Spot, now_us: u64) {
         let entry = match self.entry_now(&spot.0, spot.1) {
             Ok(entry) => entry,
             Err(error) => return self.put_off(spot.0, &error),
         };
-        let timing = &self.timing;
-        let first = entry.timers().iter().min_by_key(|timer| timing.runs_us(&spot, timer));
-        if let Some(timer) = first.cloned() {
-            let job = self.fired(&spot, &timer);
-            self.timing.flying.insert(spot);
-            self.shape.in_flight.entered(&self.shape.metrics);
-            self.backlog.push(job);
+        let runs_us = |timer: &&Timer| self.timing.runs_us(&spot, timer);
+        let Some(timer) = entry.timers().iter().min_by_key(runs_us) else { return };
+        let runs_us = runs_us(&timer);
+        if runs_us > now_us {
+            // What is under way has set it anew, or cancelled one before it.
+            return self.timing.set(spot, Some(runs_us));
         }
+        let job = self.fired(&spot, timer);
+        self.timing.flying.insert(spot);
+        self.shape.in_flight.entered(&self.shape.metrics);
+        self.backlog.push(job);
     }
 
     fn fired(&self, (key, stage): &Spot, timer: &Timer) -> Job {

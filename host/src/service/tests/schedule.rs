@@ -11,6 +11,7 @@
 mod book;
 mod guest;
 mod host;
+mod memory;
 mod oracle;
 mod plan;
 mod wire;
@@ -65,6 +66,8 @@ fn run(plan: &Plan) -> Outcome {
             ("messages", facts.specs.len()),
             ("deliveries", deliveries),
             ("outputs", world.outputs.len()),
+            ("timers' outputs", world.rung.len()),
+            ("swaps", facts.version),
             ("dead letters", dead),
             ("reports", world.reports.len()),
             ("hosts", facts.life),

@@ -110,6 +110,23 @@ async fn a_message_that_was_there_before_takes_a_due_timer_back() {
 }
 
 #[tokio::test]
+async fn a_timer_that_is_set_anew_by_what_is_under_way_isnt_early() {
+    let mut bench = bench();
+    bench.arrives(1, "b", "set z 3");
+    bench.arrives(1, "a", "set x 5");
+    assert!(bench.all_at(1).is_empty());
+    bench.arrives(1, "a", "set x 9");
+    assert!(bench.lane.work(&mut Told, usize::MAX, 4 * SECOND), "with what z emits, on its way");
+    assert!(!bench.lane.work(&mut Told, usize::MAX, 6 * SECOND), "x is due at 9 now");
+    let items = bench.next_group().unwrap();
+    let fates = vec![Fate::Safe; items.len()];
+    bench.lane.published(Done { items, fates });
+    assert!(bench.all_at(8).is_empty());
+    assert_eq!(bench.all_at(10), ["x of a +1"]);
+    assert_eq!(bench.held(), 0);
+}
+
+#[tokio::test]
 async fn a_timer_that_fails_is_tried_again_by_the_policy_then_told_and_dropped() {
     let mut bench = bench();
     bench.arrives(1, "a", "set fail 5");

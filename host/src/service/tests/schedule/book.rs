@@ -22,6 +22,8 @@ pub(super) struct Facts {
     pub(super) attempts: Attempts,
     pub(super) letters_mode: Letters,
     pub(super) specs: BTreeMap<u32, Spec>,
+    /// The plugin's version that is to serve; how often it was another before.
+    pub(super) version: usize,
     /// Hosts that were started.
     pub(super) life: usize,
     /// Lives that ended by a kill, whose receipts are nobody's.
@@ -56,15 +58,20 @@ pub(super) struct Line {
     pub(super) stage: usize,
     pub(super) index: usize,
     pub(super) life: usize,
+    pub(super) version: usize,
     pub(super) list: Vec<u32>,
 }
+
+/// Outputs of timers have the id of the message that set them, and this.
+pub(super) const RUNG: u32 = 1_000_000;
 
 impl Line {
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(body).ok()?;
         let mut parts = text.split('/');
         let mut number = || parts.next()?.parse::<u32>().ok();
-        let (id, stage, index, life) = (number()?, number()?, number()?, number()?);
+        let (id, stage, index) = (number()?, number()?, number()?);
+        let (life, version) = (number()?, number()?);
         let list = parts.next()?;
         let list = list.split(',').filter(|id| !id.is_empty()).map(str::parse);
         Some(Self {
@@ -72,6 +79,7 @@ impl Line {
             stage: stage as usize,
             index: index as usize,
             life: life as usize,
+            version: version as usize,
             list: list.collect::<Result<_, _>>().ok()?,
         })
     }
@@ -83,6 +91,7 @@ impl Book {
             attempts: settings.attempts,
             letters_mode: settings.letters,
             specs: BTreeMap::new(),
+            version: 0,
             life: 0,
             killed: BTreeSet::new(),
             deliveries: BTreeMap::new(),
@@ -121,11 +130,6 @@ impl Book {
             facts.trace.remove(0);
         }
         facts.trace.push(line);
-    }
-
-    /// The hosts' time, in microseconds since 1970.
-    pub(super) fn now_us(&self) -> u64 {
-        1_700_000_000_000_000 + u64::try_from(self.started.elapsed().as_micros()).unwrap()
     }
 
     /// A digest of all that happened, and the end of it.

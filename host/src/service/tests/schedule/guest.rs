@@ -7,18 +7,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::book::Book;
+use super::book::{Book, RUNG};
+use super::memory::Memory;
+use super::plan::timer_of;
 use crate::limits::SHORT_STRING_BYTES;
 use crate::pipeline::fixture::Double;
 use crate::pipeline::lane::Lane;
 use crate::pipeline::shard::Guests;
-use crate::plugin::{Batch, CallError, Decisions, Input, StateChange};
+use crate::plugin::{Batch, CallError, Decisions, Input, StateChange, TimerChange};
 use crate::verdict::{Decision, Emission, FailureClass, Replacement, Verdict};
 
 /// A shard's guests.
 pub(super) struct Guest {
     book: Arc<Book>,
     life: usize,
+    /// The version that serves on this shard.
+    version: usize,
     /// What an instance may keep: every state that it was handed, by key, stage and generation.
     kept: HashMap<(String, usize, u64), Option<Bytes>>,
 }
@@ -33,7 +37,8 @@ struct Order<'o> {
 
 impl Guest {
     pub(super) fn new(book: Arc<Book>, life: usize) -> Self {
-        Self { book, life, kept: HashMap::new() }
+        let version = book.facts().version;
+        Self { book, life, version, kept: HashMap::new() }
     }
 
     /// The instance that ended took what it had kept with it.
@@ -59,7 +64,17 @@ impl Guest {
 
 impl Guests for Guest {
     fn work(&mut self, lane: &mut Lane) -> bool {
-        let now_us = self.book.now_us();
+        let wanted = self.book.facts().version;
+        if wanted != self.version {
+            if lane.rests() {
+                self.version = wanted;
+                self.kept.clear();
+                lane.go_on();
+            } else {
+                lane.wind_down();
+            }
+        }
+        let now_us = lane.shape().clock.now_us();
         lane.work(self, usize::MAX, now_us)
     }
 
@@ -80,10 +95,20 @@ impl Double for Guest {
             self.check_generation(key, stage, slot.generation, slot.bytes.as_deref());
         }
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        let mut states: Vec<Option<String>> =
-            batch.states.iter().map(|slot| slot.bytes.as_deref().map(text)).collect();
-        let mut messages = Vec::new();
-        for message in batch.messages {
+        let before: Vec<Option<Memory>> =
+            batch.states.iter().map(|slot| slot.bytes.as_deref().map(Memory::parse)).collect();
+        let mut states = before.clone();
+        let (mut messages, mut timers) = (Vec::new(), Vec::new());
+        for (input, message) in batch.messages.iter().enumerate() {
+            if let Some(due_us) = message.due_us {
+                messages.push(self.ring(
+                    stage,
+                    message,
+                    batch.now_us.checked_sub(due_us),
+                    &mut states,
+                ));
+                continue;
+            }
             let body = text(message.body);
             let order = Order::parse(&body);
             let fails = order.at == stage && message.attempt < order.until;
@@ -93,28 +118,60 @@ impl Double for Guest {
                 _ => {}
             }
             messages.push(self.decide(stage, message, &order, &mut states));
-        }
-        let mut changes = Vec::new();
-        for (slot, state) in batch.states.iter().zip(states) {
-            let before = slot.bytes.as_deref().map(text);
-            if before == state {
-                changes.push(StateChange::Unchanged);
-                continue;
+            let state = message.slot.and_then(|slot| states[slot as usize].as_mut());
+            if let Some(state) = state.filter(|_| order.at == stage) {
+                timers.extend(order.time(state, batch.now_us, input));
             }
-            let bytes = Bytes::from(state.unwrap_or_default());
-            changes.push(StateChange::Set(bytes));
         }
-        Ok(Decisions { messages, states: changes, timers: Vec::new() })
+        let changes = before.into_iter().zip(states).map(|(before, state)| {
+            let changed = state.filter(|state| before.as_ref() != Some(state));
+            changed.map_or(StateChange::Unchanged, |state| {
+                StateChange::Set(Bytes::from(state.to_string()))
+            })
+        });
+        Ok(Decisions { messages, states: changes.collect(), timers })
     }
 }
 
 impl Guest {
+    /// An output's body.
+    fn line(&self, id: u32, stage: usize, index: usize, list: &str) -> String {
+        format!("{id}/{stage}/{index}/{}/{}/{list}", self.life, self.version)
+    }
+
+    /// A timer is due: it must be one that this very state waits for, and not before its time.
+    fn ring(
+        &self,
+        stage: usize,
+        timer: &Input<'_>,
+        late_us: Option<u64>,
+        states: &mut [Option<Memory>],
+    ) -> Decision {
+        let (name, key) = (timer.routing_key, timer.key.unwrap_or_default());
+        if late_us.is_none() {
+            self.book.violation(format!("timer: {name} of key {key} at stage {stage} is early"));
+        }
+        let memory = timer.slot.and_then(|slot| states[slot as usize].as_mut());
+        let Some((memory, id)) = memory.and_then(|it| it.waits.remove(name).map(|id| (it, id)))
+        else {
+            self.book.violation(format!("timer: {name} of key {key} at stage {stage} isn't set"));
+            return Verdict::Done.into();
+        };
+        memory.rung.push(id);
+        let emission = Emission {
+            output: ["out", "aside"][stage].to_owned(),
+            body: Some(Bytes::from(self.line(RUNG + id, stage, 0, &Memory::listed(&memory.rung)))),
+            ..Emission::default()
+        };
+        Decision { verdict: Verdict::Done, emissions: vec![emission] }
+    }
+
     fn decide(
         &self,
         stage: usize,
         message: &Input<'_>,
         order: &Order<'_>,
-        states: &mut [Option<String>],
+        states: &mut [Option<Memory>],
     ) -> Decision {
         let here = order.at == stage;
         if here && message.attempt < order.until {
@@ -134,20 +191,16 @@ impl Guest {
         let list = match message.slot {
             None => String::new(),
             Some(slot) => {
-                let state = &mut states[slot as usize];
-                let list = match state.take() {
-                    Some(list) => format!("{list},{}", order.id),
-                    None => order.id.to_string(),
-                };
-                *state = Some(list.clone());
-                list
+                let memory = states[slot as usize].get_or_insert_default();
+                memory.seen.push(order.id);
+                Memory::listed(&memory.seen)
             }
         };
         let emissions = if here && order.word == "emit" { 3 } else { 1 };
         let output = ["out", "aside"][stage];
         let emission = |output: &str, index: usize| Emission {
             output: output.to_owned(),
-            body: Some(Bytes::from(format!("{}/{stage}/{index}/{}/{list}", order.id, self.life))),
+            body: Some(Bytes::from(self.line(order.id, stage, index, &list))),
             ..Emission::default()
         };
         let mut emissions: Vec<Emission> =
@@ -174,6 +227,23 @@ impl Guest {
 }
 
 impl<'o> Order<'o> {
+    /// What it does to its key's timers.
+    fn time(&self, memory: &mut Memory, now_us: u64, input: usize) -> Option<TimerChange> {
+        let name = timer_of(self.id);
+        let due_us = match self.word {
+            "set" => {
+                memory.waits.insert(name.clone(), self.id);
+                Some(now_us + u64::from(self.until) * 1000)
+            }
+            "cancel" => {
+                memory.waits.remove(&name);
+                None
+            }
+            _ => return None,
+        };
+        Some(TimerChange { input, name, due_us })
+    }
+
     fn parse(body: &'o str) -> Self {
         let mut words = body.split(' ');
         let mut word = || words.next().unwrap();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::book::{Facts, Line};
+use super::memory::Memory;
 use super::plan::{KEYS, Letters, Spec, What};
 use super::world::World;
 use crate::state::{self, StateStore as _};
@@ -25,6 +26,7 @@ impl World {
             self.duplicates(&facts, &mut wrong);
             self.state(&facts, &mut wrong);
             self.committed(&facts, &mut wrong);
+            self.versions(&facts, &mut wrong);
         }
         for text in wrong {
             self.book.violation(text);
@@ -142,9 +144,9 @@ impl World {
             for (stage, place) in places.iter().enumerate() {
                 let kept = self.store.load(place, &key).unwrap();
                 let bytes = kept.and_then(|kept| kept.entry.bytes).unwrap_or_default();
-                let text = std::str::from_utf8(&bytes).unwrap();
-                let ids = text.split(',').filter(|id| !id.is_empty());
-                let mut kept: Vec<u32> = ids.map(|id| id.parse().unwrap()).collect();
+                let memory = Memory::parse(&bytes);
+                self.timers(facts, (&key, stage), &memory, wrong);
+                let mut kept = memory.seen;
                 kept.sort_unstable();
                 let counts = |spec: &&Spec| {
                     let own = spec.named && spec.key.as_ref() == Some(&key);
@@ -158,6 +160,56 @@ impl World {
                         "counted: key {key} at stage {stage} keeps {kept:?} instead of {expected:?}"
                     ));
                 }
+            }
+        }
+    }
+
+    /// Each timer came once, after what set it, and was told; none waits.
+    fn timers(
+        &self,
+        facts: &Facts,
+        (key, stage): (&str, usize),
+        memory: &Memory,
+        wrong: &mut Vec<String>,
+    ) {
+        let place = format!("key {key} at stage {stage}");
+        if !memory.waits.is_empty() {
+            wrong.push(format!("timer: {place} waits for {:?}, which never came", memory.waits));
+        }
+        let once: BTreeSet<u32> = memory.rung.iter().copied().collect();
+        if once.len() != memory.rung.len() {
+            wrong.push(format!("timer: {place}: {:?} has one twice", memory.rung));
+        }
+        let queues: &[&str] = if stage == 0 { &["sink"] } else { &["aside"] };
+        for id in once {
+            let set = facts.specs.get(&id).is_some_and(|spec| {
+                matches!(spec.what, What::Set(_)) && spec.at == stage && memory.seen.contains(&id)
+            });
+            if !set {
+                wrong.push(format!("timer: {place}: {id} came, and didn't set it"));
+            }
+            let told = |queue: &&&str| {
+                self.rung
+                    .iter()
+                    .any(|(at, _, line)| at == *queue && line.id == id && line.stage == stage)
+            };
+            if queues.iter().find(|queue| !told(queue)).is_some() {
+                wrong.push(format!("lost: what the timer of {id} at {place} led to"));
+            }
+        }
+    }
+
+    /// All that one delivery of a message led to is of one version.
+    fn versions(&self, facts: &Facts, wrong: &mut Vec<String>) {
+        let mut versions: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
+        for (_, _, line) in &self.outputs {
+            versions.entry(line.id).or_default().insert(line.version);
+        }
+        for (id, versions) in versions {
+            let spec = &facts.specs[&id];
+            let once = facts.deliveries[&id].len() == 1;
+            if versions.len() > 1 && once && !is_spoilt(facts, spec.key.as_deref()) {
+                wrong.push(format!("versions: {id} has effects of {versions:?}"));
             }
         }
     }

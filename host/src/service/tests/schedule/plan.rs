@@ -44,6 +44,10 @@ pub(super) enum What {
     Drop,
     /// Three emissions instead of one.
     Emit,
+    /// Sets a timer, so many milliseconds ahead.
+    Set(u32),
+    /// Cancels the timer that it would set.
+    Cancel,
     /// Fails so at every attempt before that one.
     Fail(How, u32),
     /// Emits to an output that there isn't.
@@ -102,6 +106,8 @@ pub(super) enum Action {
     Kill,
     /// The pipeline is altered while the host runs on.
     Alter(Alteration),
+    /// Another version of the plugin serves.
+    Swap,
 }
 
 /// What is altered, and how long the pipeline may take to finish what it has in hand.
@@ -139,7 +145,7 @@ impl Plan {
         let length = r.usize(8..40);
         let mut next = 0;
         // A schedule has few kinds of trouble, so that there are some without any of each.
-        let troubles: Vec<u8> = (0..r.usize(..4)).map(|_| r.u8(..10)).collect();
+        let troubles: Vec<u8> = (0..r.usize(..4)).map(|_| r.u8(..11)).collect();
         // Most keys see no unroutable message, for such a one may have results amended.
         let spoilt = r.bool();
         let actions = (0..length).map(|_| action(r, &mut next, &troubles, spoilt)).collect();
@@ -176,6 +182,7 @@ fn action(r: &mut Rng, next: &mut u32, troubles: &[u8], spoilt: bool) -> Action 
             batch: [1, 4, 64][r.usize(..3)],
             grace_ms: [0, 5, 60_000][r.usize(..3)],
         }),
+        9 => Action::Swap,
         _ => Action::Kill,
     }
 }
@@ -184,7 +191,7 @@ fn spec(r: &mut Rng, next: &mut u32, spoilt: bool) -> Spec {
     let id = *next;
     *next += 1;
     let until = r.u32(2..5);
-    let what = match r.u8(..30) {
+    let what = match r.u8(..36) {
         0..=14 => What::Pass,
         15 => What::Done,
         16 => What::Drop,
@@ -199,6 +206,8 @@ fn spec(r: &mut Rng, next: &mut u32, spoilt: bool) -> Spec {
         26 => What::Unknown,
         27 if spoilt => What::Unroutable,
         28 if spoilt => What::TooLong,
+        30..=33 => What::Set([10, 25, 100, 400][r.usize(..4)]),
+        34 => What::Cancel,
         _ => What::Pass,
     };
     let named = r.u8(..8) > 0;
@@ -206,6 +215,12 @@ fn spec(r: &mut Rng, next: &mut u32, spoilt: bool) -> Spec {
         (_, 0) => None,
         (true, _) => Some(format!("k{}", r.u8(..KEYS))),
         (false, _) => Some(format!("u{}", r.u8(..2))),
+    };
+    // A timer that counts once is one of a key, set by a message that counts once.
+    let timeless = key.is_none() || !named;
+    let what = match what {
+        What::Set(_) | What::Cancel if timeless => What::Pass,
+        what => what,
     };
     Spec {
         id,
@@ -227,6 +242,8 @@ impl Spec {
             What::Done => ("done", 0),
             What::Drop => ("drop", 0),
             What::Emit => ("emit", 0),
+            What::Set(after_ms) => ("set", after_ms),
+            What::Cancel => ("cancel", 0),
             What::Fail(How::Retry, until) => ("retry", until),
             What::Fail(How::Reject, until) => ("reject", until),
             What::Fail(How::Trap, until) => ("trap", until),
@@ -243,6 +260,7 @@ impl Spec {
     pub(super) fn end(&self, attempts: Attempts) -> Result<(), &'static str> {
         let (allowed, code) = match self.what {
             What::Pass | What::Done | What::Drop | What::Emit => return Ok(()),
+            What::Set(_) | What::Cancel => return Ok(()),
             What::Unknown => return Err("malformed"),
             What::Unroutable => return Err("unroutable"),
             What::TooLong => return Err("too_large"),
@@ -275,4 +293,9 @@ impl Spec {
             |stage: usize| (0..emissions(stage)).map(move |index| (exchanges[stage], stage, index));
         (0..=last).flat_map(of).collect()
     }
+}
+
+/// The name of the timer that a message sets.
+pub(super) fn timer_of(id: u32) -> String {
+    format!("t{}", id % 2)
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use super::book::{Book, Line};
+use super::book::{Book, Line, RUNG};
 use super::host::{Host, config};
 use super::plan::{Action, Alteration, KEYS, Letters, Plan, Settings, Spec, What};
 use super::wire::{Wire, id_of};
@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::limits::JOURNAL_FILE;
 use crate::message::Properties;
 use crate::pipeline::Want;
-use crate::state::MemoryStore;
+use crate::state::{MemoryStore, Place, StateStore as _};
 use crate::telemetry::Telemetry;
 
 /// Simulated time within which everything must end once nothing is wrong any more.
@@ -44,6 +44,8 @@ pub(super) struct World {
     unreachable: bool,
     /// What arrived at the targets, by queue.
     pub(super) outputs: Vec<(&'static str, String, Line)>,
+    /// The same of timers, under the ids of the messages that set them.
+    pub(super) rung: Vec<(&'static str, String, Line)>,
     pub(super) dead: Vec<u32>,
     pub(super) reports: Vec<Value>,
 }
@@ -64,6 +66,7 @@ impl World {
             host: None,
             unreachable: false,
             outputs: Vec::new(),
+            rung: Vec::new(),
             dead: Vec::new(),
             reports: Vec::new(),
         }
@@ -144,6 +147,7 @@ impl World {
         });
         self.publish(&probes.collect::<Vec<_>>()).await;
         self.rest().await;
+        self.await_timers().await;
         if !self.stop(Duration::from_secs(60)).await {
             self.book.violation("not live: a drain with nothing to do was forced".to_owned());
         }
@@ -199,6 +203,7 @@ impl World {
                 self.start().await;
             }
             Action::Alter(alteration) => self.alter(*alteration).await,
+            Action::Swap => self.book.facts().version += 1,
         }
     }
 
@@ -241,6 +246,9 @@ impl World {
             while let Some(message) = self.broker.get(queue) {
                 let id = message.properties.message_id.clone().unwrap_or_default();
                 match Line::parse(&message.body) {
+                    Some(line) if line.id >= RUNG => {
+                        self.rung.push((queue, id, Line { id: line.id - RUNG, ..line }));
+                    }
                     Some(line) => self.outputs.push((queue, id, line)),
                     None => self.book.violation(format!("body: {:?} in {queue}", message.body)),
                 }
@@ -273,6 +281,26 @@ impl World {
                 return self.book.violation(text);
             }
         }
+    }
+
+    /// Waits until no timer is to come any more.
+    async fn await_timers(&mut self) {
+        let places = Place::of_stages("main", ["first", "first"]);
+        let mut waited = Duration::ZERO;
+        let waits = |world: &Self| {
+            let due = |place| world.store.due(place, u64::MAX, 1).unwrap();
+            places.iter().find_map(|place| due(place).pop())
+        };
+        while let Some((due_us, key)) = waits(self) {
+            if waited > LIVENESS {
+                let now_us = self.clock.now_us();
+                let text = format!("not live: a timer of key {key} due {due_us}, now {now_us}");
+                return self.book.violation(text);
+            }
+            sleep(LOOK).await;
+            waited += LOOK;
+        }
+        self.rest().await;
     }
 
     /// Deliveries of consumers that are gone are let go, but those in publication.
