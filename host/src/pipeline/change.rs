@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alarm::Alarm;
 use super::intake::{Intake, State, Want};
+use super::keeping::with_store;
 use super::lane::{Lane, Legacy};
 use super::publishing::Publishing;
 use super::shape::Shape;
@@ -20,7 +21,7 @@ use super::sweep::Sweep;
 use super::{Pipelines, Running, Tasks, join};
 use crate::config::{Pipeline, RetryOrder};
 use crate::limits::RELEASE_TIMEOUT;
-use crate::state::Remembered;
+use crate::state::{Remembered, StateStore};
 
 /// When the first timer of which key is due, and at which stage.
 type Due = (u64, Arc<str>, usize);
@@ -107,9 +108,8 @@ impl Pipelines {
 
     /// The first timer of each key and stage that has one, shard by shard. There may be millions.
     async fn timers(&self, shape: &Shape) -> Vec<Vec<Due>> {
-        let (store, places) = (Arc::clone(self.commits.store()), shape.places.clone());
-        let shards = self.shards.len();
-        let read = move || {
+        let (places, shards) = (shape.places.clone(), self.shards.len());
+        let read = move |store: &dyn StateStore| {
             let mut timers: Vec<Vec<Due>> = vec![Vec::new(); shards];
             for (stage, place) in places.iter().enumerate() {
                 match store.due(place, u64::MAX, usize::MAX) {
@@ -124,7 +124,7 @@ impl Pipelines {
             timers
         };
         // It ends early where the runtime does.
-        tokio::task::spawn_blocking(read).await.unwrap_or_default()
+        with_store(self.commits.store(), read).await.unwrap_or_default()
     }
 
     fn begin(

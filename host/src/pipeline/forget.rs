@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::Pipelines;
+use super::keeping::with_store;
 use super::shard::{Event, partition};
 use crate::state::look::places;
-use crate::state::{Change, Commit, Entry, LookError, OneKey, Place, StoreError};
+use crate::state::{Change, Commit, Entry, LookError, OneKey, Place, StateStore, StoreError};
 
 /// Why a key isn't forgotten.
 #[derive(Debug, thiserror::Error)]
@@ -59,9 +60,9 @@ impl Pipelines {
         one: &OneKey,
         places: Vec<Arc<Place>>,
     ) -> Result<usize, StoreError> {
-        let (store, key) = (Arc::clone(self.commits.store()), Arc::<str>::from(one.key.as_str()));
+        let key = Arc::<str>::from(one.key.as_str());
         let mut commit = Commit::new(one.pipeline.as_str().into(), 0);
-        let forget = move || {
+        let forget = move |store: &dyn StateStore| {
             for place in places {
                 if !matches!(store.load(&place, &key), Ok(None)) {
                     let (key, entry) = (Arc::clone(&key), Entry::default());
@@ -74,6 +75,6 @@ impl Pipelines {
             Ok(commit.entries.len())
         };
         // It ends early where the runtime does.
-        tokio::task::spawn_blocking(forget).await.unwrap_or(Ok(0))
+        with_store(self.commits.store(), forget).await.unwrap_or(Ok(0))
     }
 }

@@ -59,6 +59,19 @@ pub struct Commits {
     requests: mpsc::Sender<Request>,
 }
 
+/// Does what may take long with a store, on a thread that may wait; at once where all is at hand, so that
+/// runs over such a store repeat to the letter. `None` where the runtime ends.
+pub(super) async fn with_store<T: Send + 'static>(
+    store: &Arc<dyn StateStore>,
+    work: impl FnOnce(&dyn StateStore) -> T + Send + 'static,
+) -> Option<T> {
+    if store.is_at_hand() {
+        return Some(work(&**store));
+    }
+    let store = Arc::clone(store);
+    tokio::task::spawn_blocking(move || work(&*store)).await.ok()
+}
+
 /// Commits for all lanes of a host.
 pub struct Committer {
     commits: Commits,

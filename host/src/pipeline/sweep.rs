@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::keeping::with_store;
 use super::shape::Shape;
 use super::shard::{Event, partition};
 use crate::clock::Clock;
@@ -53,14 +54,11 @@ impl Sweep {
     async fn look(&self, stage: usize, since_s: u64) -> Result<(), StoreError> {
         let mut after: Option<Arc<str>> = None;
         loop {
-            let (store, place) = (Arc::clone(&self.store), Arc::clone(&self.places[stage]));
-            let from = after.take();
-            let read = move || store.keys(&place, from.as_deref(), STATE_SWEEP_KEYS);
-            let keys = match tokio::task::spawn_blocking(read).await {
-                Ok(keys) => keys?,
-                // The runtime is ending.
-                Err(_) => return Ok(()),
-            };
+            let (place, from) = (Arc::clone(&self.places[stage]), after.take());
+            let read =
+                move |store: &dyn StateStore| store.keys(&place, from.as_deref(), STATE_SWEEP_KEYS);
+            let Some(keys) = with_store(&self.store, read).await else { return Ok(()) };
+            let keys = keys?;
             after = keys.last().map(|(key, _)| Arc::clone(key));
             let mut idle: Vec<Vec<Arc<str>>> = vec![Vec::new(); self.shards.len()];
             for (key, kept) in keys {

@@ -45,6 +45,10 @@ impl MemoryStore {
 }
 
 impl StateStore for MemoryStore {
+    fn is_at_hand(&self) -> bool {
+        true
+    }
+
     fn load(&self, place: &Place, key: &str) -> Result<Option<Kept>, StoreError> {
         let inner = self.lock();
         if inner.damaged.contains(key) {

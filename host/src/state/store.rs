@@ -186,6 +186,11 @@ pub trait StateStore: Send + Sync {
     /// How much a pipeline keeps.
     fn usage(&self, pipeline: &str) -> Usage;
 
+    /// Whether all of it is in memory, so that looking through it takes no thread of its own.
+    fn is_at_hand(&self) -> bool {
+        false
+    }
+
     /// Whether it could be written to now.
     ///
     /// # Errors
