@@ -9,7 +9,7 @@
 //! | [`store`] | the trait of what keeps state beyond the process, and its words |
 //! | [`embedded`] | the one in a folder; only there is the database known |
 //! | `record` | one key's entry as bytes |
-//! | [`look`], [`lines`] | what an operator sees of a store; a key as a line of an export |
+//! | [`mod@look`], [`lines`] | what an operator sees of a store; a key as a line of an export |
 //! | [`memory`], [`absent`] | one that doesn't outlast the process, for tests; one that can't be had |
 //! | [`cache`] | what a lane knows of it |
 
