@@ -1,0 +1,37 @@
+//! The command line: one part of the benchmark per file.
+
+mod dispatch;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// What sluicegate costs, beside what else one could run.
+#[derive(Parser)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    part: Part,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// Calls of plugins, in process.
+    Dispatch(dispatch::Arguments),
+}
+
+/// How much to measure, and where to write it.
+#[derive(Args)]
+struct Common {
+    /// A smaller table with fewer rounds: to see that it runs, not to quote.
+    #[arg(long)]
+    quick: bool,
+    /// Where the results go as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    match arguments.part {
+        Part::Dispatch(arguments) => dispatch::run(&arguments),
+    }
+}
