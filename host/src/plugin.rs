@@ -27,7 +27,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::message::{Properties, blob};
-use crate::verdict::{Decision, FailureClass, Replacement, Verdict};
+use crate::verdict::{Decision, FailureClass, Verdict};
 
 pub use engine::{Engine, EngineError, EngineOptions};
 pub use examine::{Examined, Sections, sections};
@@ -107,9 +107,8 @@ impl Decisions {
     /// What a plugin that does nothing answers to a batch.
     #[must_use]
     pub fn unchanged(batch: &Batch<'_>) -> Self {
-        let next = || Verdict::Next(Replacement::default());
         Self {
-            messages: batch.messages.iter().map(|_| next().into()).collect(),
+            messages: batch.messages.iter().map(|_| Verdict::Next(None).into()).collect(),
             states: batch.states.iter().map(|_| StateChange::Unchanged).collect(),
             timers: Vec::new(),
         }

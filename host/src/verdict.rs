@@ -23,8 +23,9 @@ pub struct Decision {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// On to the next stage; after the last one it means `Done`.
-    Next(Replacement),
+    /// On to the next stage; after the last one it means `Done`. With what is changed, boxed, since
+    /// mostly nothing is.
+    Next(Option<Box<Replacement>>),
     /// Finished; acknowledge.
     Done,
     /// Finished on purpose without a result; acknowledge, count apart.

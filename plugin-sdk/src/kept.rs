@@ -17,35 +17,57 @@ const STATE_BYTES: usize = 16 << 10;
 pub(crate) struct Kept<S> {
     places: Vec<Option<Box<Held<S>>>>,
     bytes: usize,
+    /// How the state of a key that has none is encoded, once somebody asked.
+    default: Option<Vec<u8>>,
 }
 
+/// A key's decoded state. In a box, so that a call takes it and puts it back without moving the state.
 #[derive(Debug)]
-struct Held<S> {
+pub(crate) struct Held<S> {
+    place: usize,
     key: Vec<u8>,
     generation: u64,
     /// As encoded.
     bytes: usize,
-    /// Taken while a call uses it.
-    state: Option<S>,
+    pub(crate) state: S,
+}
+
+impl<S> Held<S> {
+    /// A key's state, which isn't kept yet.
+    pub(crate) fn new(key: &[u8], state: S) -> Box<Self> {
+        Box::new(Self { place: place(key), key: key.to_vec(), generation: 0, bytes: 0, state })
+    }
 }
 
 impl<S> Kept<S> {
     /// Nothing yet.
     pub(crate) const fn new() -> Self {
-        Self { places: Vec::new(), bytes: 0 }
+        Self { places: Vec::new(), bytes: 0, default: None }
+    }
+
+    /// The default state's bytes, as `encode` makes them the first time.
+    pub(crate) fn default<E>(
+        &mut self,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<&[u8], E> {
+        if self.default.is_none() {
+            let mut bytes = Vec::new();
+            encode(&mut bytes)?;
+            self.default = Some(bytes);
+        }
+        Ok(self.default.as_deref().unwrap_or_default())
     }
 
     /// The state of that key under that generation, if it is here. It isn't here any more then.
-    pub(crate) fn take(&mut self, key: &[u8], generation: u64) -> Option<S> {
-        let held = self.places.get_mut(place(key))?.as_mut()?;
-        if held.generation != generation || held.key != key {
-            return None;
-        }
-        held.state.take()
+    pub(crate) fn take(&mut self, key: &[u8], generation: u64) -> Option<Box<Held<S>>> {
+        let place = self.places.get_mut(place(key))?;
+        let held = place.take_if(|held| held.generation == generation && held.key == key)?;
+        self.bytes -= held.bytes;
+        Some(held)
     }
 
-    /// Keeps it, as something of that many bytes.
-    pub(crate) fn keep(&mut self, key: &[u8], generation: u64, state: S, bytes: usize) {
+    /// Keeps it under that generation, as something of that many bytes.
+    pub(crate) fn keep(&mut self, mut held: Box<Held<S>>, generation: u64, bytes: usize) {
         if self.places.is_empty() {
             self.places.resize_with(PLACES, || None);
         }
@@ -53,28 +75,16 @@ impl<S> Kept<S> {
             self.places.iter_mut().for_each(|place| *place = None);
             self.bytes = 0;
         }
-        let Some(place) = self.places.get_mut(place(key)) else { return };
-        if bytes > STATE_BYTES {
-            self.bytes -= place.take().map_or(0, |held| held.bytes);
-            return;
+        let Some(place) = self.places.get_mut(held.place) else { return };
+        if let Some(former) = place.take() {
+            self.bytes -= former.bytes;
         }
-        match place {
-            Some(held) => {
-                self.bytes -= held.bytes;
-                if held.key != key {
-                    held.key.clear();
-                    held.key.extend_from_slice(key);
-                }
-                held.generation = generation;
-                held.bytes = bytes;
-                held.state = Some(state);
-            }
-            None => {
-                let key = key.to_vec();
-                *place = Some(Box::new(Held { key, generation, bytes, state: Some(state) }));
-            }
+        if bytes <= STATE_BYTES {
+            held.generation = generation;
+            held.bytes = bytes;
+            self.bytes += bytes;
+            *place = Some(held);
         }
-        self.bytes += bytes;
     }
 }
 

@@ -13,7 +13,7 @@ use sluicegate::plugin::{
     Batch, CallError, Decisions, Engine, EngineOptions, Input, Instance, Plugin, StateChange,
     StateSlot,
 };
-use sluicegate::verdict::{FailureClass, Replacement, Verdict};
+use sluicegate::verdict::{FailureClass, Verdict};
 use sluicegate_tests::guests;
 
 static ENGINE: LazyLock<Engine> =
@@ -229,15 +229,18 @@ fn malformed_answers_are_refused_and_named() {
     fails_as(&HOSTILE, "shout", FailureClass::Malformed, "limits.output");
 }
 
+fn new_body(verdict: &Verdict) -> &[u8] {
+    let Verdict::Next(Some(replacement)) = verdict else { panic!("{verdict:?}") };
+    replacement.body.as_deref().expect("a body")
+}
+
 #[test]
 fn overlapping_spans_are_fine() {
     let mut instance = HOSTILE.instantiate().expect("an instance");
     let bodies = ["answer: overlapping bodies"; 64];
     let decisions = run(&mut instance, &bodies).expect("an answer");
     for decision in &decisions.messages {
-        let Verdict::Next(Replacement { body: Some(body), .. }) = &decision.verdict else {
-            panic!("{decision:?}")
-        };
+        let body = new_body(&decision.verdict);
         assert_eq!(body.len(), MIB);
     }
 }
@@ -247,10 +250,7 @@ fn a_plugin_sees_the_batchs_time_and_no_chance() {
     let look = || {
         let mut instance = HOSTILE.instantiate().expect("an instance");
         let decisions = run(&mut instance, &["look"]).expect("an answer");
-        let Verdict::Next(Replacement { body: Some(body), .. }) = &decisions.messages[0].verdict
-        else {
-            panic!("{decisions:?}")
-        };
+        let body = new_body(&decisions.messages[0].verdict);
         String::from_utf8(body.to_vec()).expect("text")
     };
     let seen = look();

@@ -299,7 +299,7 @@ fn what_a_processor_may_answer_as_it_likes_has_one_answer() {
     let plugin = load(HOSTILE, b"", &generous()).expect("it loads");
     let mut instance = plugin.instantiate().expect("an instance");
     let decisions = run(&mut instance, &["relaxed simd"]).expect("an answer");
-    let Verdict::Next(replacement) = &decisions.messages[0].verdict else {
+    let Verdict::Next(Some(replacement)) = &decisions.messages[0].verdict else {
         panic!("{decisions:?}")
     };
     let body = replacement.body.as_ref().expect("a body");
@@ -312,7 +312,7 @@ fn what_is_not_a_number_has_one_form_of_bits() {
     let plugin = load(HOSTILE, b"", &generous()).expect("it loads");
     let mut instance = plugin.instantiate().expect("an instance");
     let decisions = run(&mut instance, &["nan"]).expect("an answer");
-    let Verdict::Next(replacement) = &decisions.messages[0].verdict else {
+    let Verdict::Next(Some(replacement)) = &decisions.messages[0].verdict else {
         panic!("{decisions:?}")
     };
     let body = replacement.body.as_ref().expect("a body");

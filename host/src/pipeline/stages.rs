@@ -364,7 +364,8 @@ impl<'r> Runner<'r> {
             return;
         }
         match decision.verdict {
-            Verdict::Next(replacement) => {
+            Verdict::Next(None) => {}
+            Verdict::Next(Some(replacement)) => {
                 if let Some(body) = replacement.body {
                     progress.body = body;
                 }

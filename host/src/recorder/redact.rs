@@ -28,7 +28,7 @@ pub fn redact(capsule: &mut Capsule, bodies: Bodies) {
     }
     let Outcome::Decided(decisions) = &mut capsule.outcome else { return };
     for decision in &mut decisions.messages {
-        if let Verdict::Next(replacement) = &mut decision.verdict {
+        if let Verdict::Next(Some(replacement)) = &mut decision.verdict {
             replacement.body = replacement.body.as_ref().map(mask);
         }
         for emission in &mut decision.emissions {

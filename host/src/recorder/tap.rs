@@ -148,7 +148,7 @@ impl Tapped {
         let mut said = match &decision.verdict {
             Verdict::Next(replacement) => {
                 let mut next = json!({ "verdict": "next" });
-                if let Some(new) = &replacement.body {
+                if let Some(new) = replacement.as_ref().and_then(|it| it.body.as_ref()) {
                     next["body_bytes"] = new.len().into();
                     if self.settings.bodies {
                         next["body"] = body(new);

@@ -212,7 +212,7 @@ fn only_the_newest_that_fit_are_kept() {
 fn a_masked_capsule_has_the_shape_without_the_values_and_says_so() {
     let desk = Desk::open("{ bodies = \"redact\", sample = 1 }");
     let next = Replacement { body: Some(Bytes::from_static(b"[1.5]")), ..Replacement::default() };
-    desk.called(1, Ok(&decided(vec![Verdict::Next(next)])));
+    desk.called(1, Ok(&decided(vec![Verdict::Next(Some(next.into()))])));
     let [capsule] = &desk.capsules()[..] else { panic!("one capsule") };
     assert_eq!(capsule.meta.redacted, Redacted::Masked);
     let body: Value = serde_json::from_slice(&capsule.batch.messages[0].body).unwrap();

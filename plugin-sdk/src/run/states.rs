@@ -1,7 +1,7 @@
 //! A batch's states while it runs: decoded when the first message of a key needs one, written when all ran.
 
 use super::RunError;
-use crate::kept::Kept;
+use crate::kept::{Held, Kept};
 use crate::layout::{Batch, Decisions, NONE};
 use crate::plugin::Plugin;
 
@@ -9,20 +9,13 @@ use crate::plugin::Plugin;
 pub(super) struct States<'b, P: Plugin> {
     batch: &'b Batch<'b>,
     kept: &'b mut Kept<P::State>,
-    slots: Vec<Slot<'b, P::State>>,
-}
-
-/// One key's.
-struct Slot<'b, S> {
-    /// Of the first message that needed it.
-    key: &'b [u8],
     /// `None` is what the host handed over.
-    state: Option<S>,
+    slots: Vec<Option<Box<Held<P::State>>>>,
 }
 
 impl<'b, P: Plugin> States<'b, P> {
     pub(super) fn new(batch: &'b Batch<'b>, kept: &'b mut Kept<P::State>) -> Self {
-        let slots = (0..batch.slots()).map(|_| Slot { key: &[], state: None }).collect();
+        let slots = (0..batch.slots()).map(|_| None).collect();
         Self { batch, kept, slots }
     }
 
@@ -34,10 +27,10 @@ impl<'b, P: Plugin> States<'b, P> {
         run: impl FnOnce(&mut P::State) -> Result<T, E>,
     ) -> Result<Result<T, E>, RunError> {
         // The layout has been looked at: a message's slot is there.
-        let Some(Slot { key: name, state: held }) = self.slots.get_mut(slot) else {
+        let Some(used) = self.slots.get_mut(slot) else {
             return Ok(run(&mut P::State::default()));
         };
-        if let Some(state) = held {
+        if let Some(Held { state, .. }) = used.as_deref_mut() {
             let before = state.clone();
             let result = run(state);
             if result.is_err() {
@@ -45,46 +38,50 @@ impl<'b, P: Plugin> States<'b, P> {
             }
             return Ok(result);
         }
-        *name = key.unwrap_or_default();
+        let key = key.unwrap_or_default();
         let (bytes, generation) = self.batch.state(slot)?;
-        let mut state = match (bytes, self.kept.take(name, generation)) {
-            (_, Some(state)) => state,
-            (Some(bytes), None) => decode::<P>(bytes, name)?,
-            (None, None) => P::State::default(),
+        let mut held = match (bytes, self.kept.take(key, generation)) {
+            (_, Some(held)) => held,
+            (Some(bytes), None) => Held::new(key, decode::<P>(bytes, key)?),
+            (None, None) => Held::new(key, P::State::default()),
         };
-        let result = run(&mut state);
+        let result = run(&mut held.state);
         if result.is_ok() {
-            *held = Some(state);
+            *used = Some(held);
         }
         Ok(result)
     }
 
     /// Says what became of each.
     pub(super) fn write(self, decisions: &mut Decisions) -> Result<(), RunError> {
-        if self.slots.is_empty() {
-            return Ok(());
-        }
-        let (mut default, mut bytes) = (Vec::new(), Vec::new());
-        encode::<P>(&P::State::default(), &mut default)?;
         decisions.slots.reserve_exact(self.slots.len());
-        for (at, Slot { key, state }) in self.slots.into_iter().enumerate() {
-            let Some(state) = state else {
+        for (at, held) in self.slots.into_iter().enumerate() {
+            let Some(held) = held else {
                 decisions.slots.push([0, NONE, 0]);
                 continue;
             };
+            let default = self.kept.default(|to| encode::<P>(&P::State::default(), to))?;
             let (before, generation) = self.batch.state(at)?;
-            encode::<P>(&state, &mut bytes)?;
-            let word = if before.unwrap_or(&default) == bytes {
-                self.kept.keep(key, generation, state, bytes.len());
-                [0, NONE, 0]
+            let start = decisions.arena.len();
+            encode::<P>(&held.state, &mut decisions.arena)?;
+            let bytes = &decisions.arena[start..];
+            let length = bytes.len();
+            let word = if before.unwrap_or(default) == bytes {
+                self.kept.keep(held, generation, length);
+                0
             } else if bytes == default {
-                [2, NONE, 0]
+                2
             } else {
-                self.kept.keep(key, generation + 1, state, bytes.len());
-                let [offset, length] = decisions.put(&bytes);
-                [1, offset, length]
+                self.kept.keep(held, generation + 1, length);
+                1
             };
-            decisions.slots.push(word);
+            let [offset, length] = decisions.since(start);
+            if word == 1 {
+                decisions.slots.push([1, offset, length]);
+            } else {
+                decisions.arena.truncate(start);
+                decisions.slots.push([word, NONE, 0]);
+            }
         }
         Ok(())
     }
@@ -98,6 +95,5 @@ fn decode<P: Plugin>(bytes: &[u8], key: &[u8]) -> Result<P::State, RunError> {
 }
 
 fn encode<P: Plugin>(state: &P::State, to: &mut Vec<u8>) -> Result<(), RunError> {
-    to.clear();
     rmp_serde::encode::write(to, state).map_err(|error| RunError::Encode(error.to_string()))
 }

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::fixture::{Double, job, stage};
 use super::*;
 use crate::plugin::StateChange;
-use crate::verdict::Replacement;
 
 /// A plugin of two stages that is told by a message's body what to do: `+N` adds N to the key's count
 /// at the stage, `reject@S` fails at stage S, `trap@S` fails the whole call, `emit@S` emits, `bad@S`
@@ -53,7 +52,7 @@ impl Double for Script {
             };
             let emissions =
                 output.map(|output| Emission { output: output.to_owned(), ..Emission::default() });
-            let verdict = Verdict::Next(Replacement::default());
+            let verdict = Verdict::Next(None);
             Decision { verdict, emissions: emissions.into_iter().collect() }
         });
         let messages = messages.collect();

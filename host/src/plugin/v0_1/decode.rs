@@ -111,8 +111,8 @@ impl Answer {
 
     fn verdict(&mut self, kind: u32, which: u32, replacements: Records) -> Result<Verdict, Broken> {
         Ok(match kind {
-            0 => Verdict::Next(Replacement::default()),
-            1 => Verdict::Next(self.replacement(replacements, which)?),
+            0 => Verdict::Next(None),
+            1 => Verdict::Next(Some(self.replacement(replacements, which)?.into())),
             2 => Verdict::Done,
             3 => Verdict::Drop { reason: self.reason(which)?.text },
             4 => {

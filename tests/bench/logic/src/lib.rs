@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Parts of a day with a usual value of their own.
 pub const BINS: usize = 24;
 /// Seconds of a day.
-const DAY_S: f64 = 86_400.0;
+const DAY_S: u32 = 86_400;
 /// Usual distances from the usual from which a reading is told.
 const THRESHOLD: f64 = 8.0;
 /// Readings before the first can be told.
@@ -83,10 +83,12 @@ impl Usual {
     pub fn to_bytes(&self) -> [u8; USUAL_BYTES] {
         let mut bytes = [0; USUAL_BYTES];
         let (words, _) = bytes.as_chunks_mut::<4>();
-        let floats = [self.mean, self.distance].into_iter().chain(self.bins);
-        let all = std::iter::once(self.readings.to_le_bytes()).chain(floats.map(f32::to_le_bytes));
-        for (word, value) in words.iter_mut().zip(all) {
-            *word = value;
+        let [readings, mean, distance, bins @ ..] = words else { return bytes };
+        *readings = self.readings.to_le_bytes();
+        *mean = self.mean.to_le_bytes();
+        *distance = self.distance.to_le_bytes();
+        for (word, bin) in bins.iter_mut().zip(&self.bins) {
+            *word = bin.to_le_bytes();
         }
         bytes
     }
@@ -107,9 +109,8 @@ impl Usual {
 
     /// How unlike the meter's past a reading is, if it is worth telling; then learns from it.
     pub fn judge(&mut self, reading: &Reading<'_>) -> Option<f32> {
-        let share = f64::from(reading.at_s).rem_euclid(DAY_S) / DAY_S;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below BINS")]
-        let bin = &mut self.bins[((share * BINS as f64) as usize).min(BINS - 1)];
+        let bin = (reading.at_s % DAY_S) as usize * BINS / DAY_S as usize;
+        let Some(bin) = self.bins.get_mut(bin) else { return None };
         #[expect(clippy::cast_precision_loss, reason = "at most a million")]
         let wh = reading.wh as f32;
         let expected = if *bin == 0.0 { self.mean } else { *bin };

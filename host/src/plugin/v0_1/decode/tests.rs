@@ -119,8 +119,8 @@ fn every_verdict_is_read() {
     assert_eq!(
         verdicts,
         [
-            Verdict::Next(Replacement::default()),
-            Verdict::Next(replaced),
+            Verdict::Next(None),
+            Verdict::Next(Some(replaced.into())),
             Verdict::Done,
             Verdict::Drop { reason: text.clone() },
             Verdict::Retry { code: code.clone(), text: text.clone(), after },

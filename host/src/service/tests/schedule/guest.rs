@@ -15,7 +15,7 @@ use crate::pipeline::fixture::Double;
 use crate::pipeline::lane::Lane;
 use crate::pipeline::shard::Guests;
 use crate::plugin::{Batch, CallError, Decisions, Input, StateChange, TimerChange};
-use crate::verdict::{Decision, Emission, FailureClass, Replacement, Verdict};
+use crate::verdict::{Decision, Emission, FailureClass, Verdict};
 
 /// A shard's guests.
 pub(super) struct Guest {
@@ -219,7 +219,7 @@ impl Guest {
                     let routing_key = Some("k".repeat(SHORT_STRING_BYTES + 1));
                     emissions.push(Emission { routing_key, ..emission("void", 1) });
                 }
-                Verdict::Next(Replacement::default())
+                Verdict::Next(None)
             }
         };
         Decision { verdict, emissions }
