@@ -98,7 +98,9 @@ pub fn observed(ended: &Ended) -> Expected {
     let end = Expected { emissions, ..Expected::default() };
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     match &decision.verdict {
-        verdict::Verdict::Next(change) => Expected { next: change.as_deref().and_then(changed), ..end },
+        verdict::Verdict::Next(change) => {
+            Expected { next: change.as_deref().and_then(changed), ..end }
+        }
         verdict::Verdict::Done => Expected { verdict: Verdict::Done, ..end },
         verdict::Verdict::Drop { reason } => {
             Expected { verdict: Verdict::Drop, text: text(reason), ..end }

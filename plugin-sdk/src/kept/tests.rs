@@ -22,13 +22,14 @@ fn keys_that_share_a_place_never_get_each_others_state() {
     for (n, key) in keys.iter().enumerate() {
         kept.keep(Held::new(key.as_bytes(), n), 1, 1);
     }
-    let found = keys.iter().enumerate().filter(|(n, key)| match take(&mut kept, key.as_bytes(), 1) {
-        Some(state) => {
-            assert_eq!(state, *n);
-            true
-        }
-        None => false,
-    });
+    let found =
+        keys.iter().enumerate().filter(|(n, key)| match take(&mut kept, key.as_bytes(), 1) {
+            Some(state) => {
+                assert_eq!(state, *n);
+                true
+            }
+            None => false,
+        });
     // Spread evenly, all but e⁻⁴ of the places would be taken.
     assert!(found.count() > PLACES * 19 / 20);
 }

@@ -49,7 +49,10 @@ fn decisions() -> Decisions {
     };
     Decisions {
         messages: vec![
-            Decision { verdict: Verdict::Next(Some(replacement.into())), emissions: vec![emission] },
+            Decision {
+                verdict: Verdict::Next(Some(replacement.into())),
+                emissions: vec![emission],
+            },
             Decision::from(retry),
         ],
         states: vec![StateChange::Set(Bytes::from_static(b"\x81\xa1n\x05")), StateChange::Cleared],

@@ -47,79 +47,89 @@ impl Encoder {
                 .map_err(|broken| broken.at(format_args!("message {position} of the batch")))?;
         }
         for slot in batch.states {
-            self.slot(slot)?;
+            self.slot(slot);
         }
-        Ok(())
+        // Spans are cut to words as they come; they are right if the last one fits.
+        word(self.arena.len()).map(|_| ())
     }
 
     fn message<'b>(&mut self, input: &Input<'b>, last: &mut LastNames<'b>) -> Result<(), Broken> {
-        let body = self.span(input.body)?;
-        let exchange = self.name(input.exchange, &mut last.exchange)?;
-        let routing_key = self.name(input.routing_key, &mut last.routing_key)?;
-        let key = match input.key {
-            Some(key) => self.span(key.as_bytes())?,
-            None => [NONE, 0],
-        };
+        let [body, body_len] = self.span(input.body);
+        let [exchange, exchange_len] = self.name(input.exchange, &mut last.exchange);
+        let [routing_key, routing_key_len] = self.name(input.routing_key, &mut last.routing_key);
+        let [key, key_len] = input.key.map_or([NONE, 0], |key| self.span(key.as_bytes()));
         let start = self.arena.len();
         properties::encode(input.properties, &mut self.arena)?;
-        let properties = [word(start)?, word(self.arena.len() - start)?];
-        for span in [body, exchange, routing_key, key, properties] {
-            self.index.extend_from_slice(&span);
-        }
-        self.index.push(input.slot.unwrap_or(NONE));
-        self.index.push(input.attempt);
-        let (words, _) = input.seed.as_chunks::<4>();
-        self.index.extend(words.iter().map(|bytes| u32::from_le_bytes(*bytes)));
-        let row = match input.row {
-            Some(row) => self.row(row)?,
-            None => [NONE, 0],
-        };
-        self.index.extend_from_slice(&row);
-        self.index.extend_from_slice(&split(input.due_us.unwrap_or(0)));
+        let [properties, properties_len] = self.since(start);
+        let (seed, _) = input.seed.as_chunks::<4>();
+        let [seed_0, seed_1, seed_2, seed_3] = [0, 1, 2, 3].map(|at| u32::from_le_bytes(seed[at]));
+        let [row, row_len] = input.row.map_or([NONE, 0], |row| self.row(row));
+        let [due, due_high] = split(input.due_us.unwrap_or(0));
+        let record: [u32; MESSAGE_WORDS as usize] = [
+            body,
+            body_len,
+            exchange,
+            exchange_len,
+            routing_key,
+            routing_key_len,
+            key,
+            key_len,
+            properties,
+            properties_len,
+            input.slot.unwrap_or(NONE),
+            input.attempt,
+            seed_0,
+            seed_1,
+            seed_2,
+            seed_3,
+            row,
+            row_len,
+            due,
+            due_high,
+        ];
+        self.index.extend_from_slice(&record);
         Ok(())
     }
 
-    fn row(&mut self, row: &[u8]) -> Result<[u32; 2], Broken> {
+    fn row(&mut self, row: &[u8]) -> [u32; 2] {
         let place = (row.as_ptr(), row.len());
         if let Some(span) = self.rows.get(&place) {
-            return Ok(*span);
+            return *span;
         }
-        let span = self.span(row)?;
+        let span = self.span(row);
         self.rows.insert(place, span);
-        Ok(span)
+        span
     }
 
-    fn slot(&mut self, slot: &StateSlot<'_>) -> Result<(), Broken> {
-        let span = match &slot.bytes {
-            Some(bytes) => self.span(bytes)?,
+    fn slot(&mut self, slot: &StateSlot<'_>) {
+        let [state, length] = match &slot.bytes {
+            Some(bytes) => self.span(bytes),
             None => [NONE, 0],
         };
-        self.index.extend_from_slice(&span);
         let [low, high] = split(slot.generation);
-        self.index.extend_from_slice(&[low, high]);
-        Ok(())
+        self.index.extend_from_slice(&[state, length, low, high]);
     }
 
-    fn span(&mut self, bytes: &[u8]) -> Result<[u32; 2], Broken> {
-        let start = word(self.arena.len())?;
+    fn span(&mut self, bytes: &[u8]) -> [u32; 2] {
+        let start = self.arena.len();
         self.arena.extend_from_slice(bytes);
-        Ok([start, word(bytes.len())?])
+        self.since(start)
+    }
+
+    fn since(&self, start: usize) -> [u32; 2] {
+        [low(start as u64), low((self.arena.len() - start) as u64)]
     }
 
     /// Neighbours usually share their exchange and often their routing key: written once.
-    fn name<'b>(
-        &mut self,
-        name: &'b str,
-        last: &mut Option<(&'b str, [u32; 2])>,
-    ) -> Result<[u32; 2], Broken> {
+    fn name<'b>(&mut self, name: &'b str, last: &mut Option<(&'b str, [u32; 2])>) -> [u32; 2] {
         if let Some((text, span)) = last
             && *text == name
         {
-            return Ok(*span);
+            return *span;
         }
-        let span = self.span(name.as_bytes())?;
+        let span = self.span(name.as_bytes());
         *last = Some((name, span));
-        Ok(span)
+        span
     }
 }
 
@@ -138,9 +148,13 @@ fn word(n: usize) -> Result<u32, Broken> {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the low and high halves are what is wanted")]
 fn split(n: u64) -> [u32; 2] {
-    [n as u32, (n >> 32) as u32]
+    [low(n), low(n >> 32)]
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
+fn low(n: u64) -> u32 {
+    n as u32
 }
 
 #[cfg(test)]
