@@ -1,12 +1,11 @@
 //! The logic in a loop: what nobody can beat.
 
-use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
 use bench_logic::{Encoding, Reading, Usual, told};
 
-use super::{Logic, Turns};
+use super::{HashMap, Logic, Turns};
 use crate::method::{Contender, Done};
 use crate::sample::Sample;
 
@@ -22,7 +21,7 @@ impl Native {
     /// One of that name.
     #[must_use]
     pub fn new(name: &'static str, logic: Logic, samples: &[Sample], batch: usize) -> Self {
-        Self { name, logic, turns: Turns::new(samples, batch), usual: HashMap::new() }
+        Self { name, logic, turns: Turns::new(samples, batch), usual: HashMap::default() }
     }
 }
 

@@ -1,6 +1,5 @@
 //! sluicegate's sandbox: encode, call, decode, and what the host keeps of the answer.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::anyhow;
@@ -9,7 +8,7 @@ use sluicegate::config::PluginLimits;
 use sluicegate::plugin::{Batch, Engine, EngineOptions, Input, Instance, StateChange, StateSlot};
 use sluicegate::verdict::Verdict;
 
-use super::{Logic, Turns};
+use super::{HashMap, Logic, Turns};
 use crate::guests;
 use crate::method::{Contender, Done};
 use crate::sample::Sample;
@@ -18,9 +17,19 @@ use crate::sample::Sample;
 pub struct Sandboxed {
     instance: Instance,
     turns: Turns,
-    states: HashMap<Arc<str>, (Bytes, u64)>,
+    places: HashMap<Arc<str>, usize>,
+    states: Vec<State>,
     stateful: bool,
+    batch: u64,
     now_us: u64,
+}
+
+/// What is kept of a key.
+struct State {
+    bytes: Option<Bytes>,
+    generation: u64,
+    /// Its slot in that batch.
+    slot: (u64, u32),
 }
 
 impl Sandboxed {
@@ -42,25 +51,38 @@ impl Sandboxed {
         Ok(Self {
             instance: plugin.instantiate()?,
             turns: Turns::new(samples, batch),
-            states: HashMap::new(),
+            places: HashMap::default(),
+            states: Vec::new(),
             stateful,
+            batch: 0,
             now_us: 1_767_225_600_000_000,
         })
     }
 
     fn call(&mut self, done: &mut Done) -> anyhow::Result<()> {
         let samples = self.turns.next();
-        let mut places: HashMap<&str, u32> = HashMap::new();
-        let mut keys: Vec<&Arc<str>> = Vec::new();
+        self.batch += 1;
+        // Which keys the batch has, by place in `states`.
+        let mut keys: Vec<usize> = Vec::new();
         let inputs: Vec<Input<'_>> = samples
             .iter()
             .map(|sample| {
                 let slot = self.stateful.then(|| {
-                    let next = u32::try_from(keys.len()).unwrap_or(u32::MAX);
-                    *places.entry(&sample.key).or_insert_with(|| {
-                        keys.push(&sample.key);
-                        next
-                    })
+                    let at = match self.places.get(&*sample.key) {
+                        Some(at) => *at,
+                        None => {
+                            let none = State { bytes: None, generation: 0, slot: (0, 0) };
+                            self.states.push(none);
+                            self.places.insert(Arc::clone(&sample.key), self.states.len() - 1);
+                            self.states.len() - 1
+                        }
+                    };
+                    let state = &mut self.states[at];
+                    if state.slot.0 != self.batch {
+                        state.slot = (self.batch, u32::try_from(keys.len()).unwrap_or(u32::MAX));
+                        keys.push(at);
+                    }
+                    state.slot.1
                 });
                 Input {
                     exchange: "meters",
@@ -78,11 +100,9 @@ impl Sandboxed {
             .collect();
         let states: Vec<StateSlot<'_>> = keys
             .iter()
-            .map(|key| match self.states.get(&***key) {
-                Some((bytes, generation)) => {
-                    StateSlot { bytes: Some((&**bytes).into()), generation: *generation }
-                }
-                None => StateSlot { bytes: None, generation: 0 },
+            .map(|at| {
+                let State { bytes, generation, .. } = &self.states[*at];
+                StateSlot { bytes: bytes.as_deref().map(Into::into), generation: *generation }
             })
             .collect();
         self.now_us += 1000;
@@ -94,12 +114,11 @@ impl Sandboxed {
             done.refused += u64::from(matches!(decision.verdict, Verdict::Reject { .. }));
             done.told += decision.emissions.len() as u64;
         }
-        for (key, change) in keys.into_iter().zip(decisions.states) {
+        for (at, change) in keys.into_iter().zip(decisions.states) {
             if let StateChange::Set(bytes) = change {
-                match self.states.get_mut(&**key) {
-                    Some(state) => *state = (bytes, state.1 + 1),
-                    None => drop(self.states.insert(Arc::clone(key), (bytes, 1))),
-                }
+                let state = &mut self.states[at];
+                state.bytes = Some(bytes);
+                state.generation += 1;
             }
         }
         Ok(())
