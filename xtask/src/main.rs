@@ -3,9 +3,10 @@
 //! `setup` makes a machine able to run everything: the wasm target, a RabbitMQ. `test` is `setup`
 //! and every test; `ci` is the whole gate; `brokers` runs what speaks to a broker on newer RabbitMQs;
 //! `chaos` breaks things for as long as it is told to; `swaps` swaps versions of a plugin under load;
-//! `timers` and `keys` do with a million of them;
+//! `bench` measures what it costs; `timers` and `keys` do with a million of them;
 //! `schedules` and `planted` run random faults by the thousand, and see that they find bugs.
 
+mod bench;
 mod brokers;
 mod chaos;
 mod many;
@@ -27,6 +28,8 @@ cargo xtask ci             formatting, every test, clippy, rustdoc; with times
 cargo xtask chaos [--for 10m | --faults N] [--seed N] [--only FAULT,...] [--hurry PERCENT]
                        breaks host, broker and network under load, and counts what became of it
 cargo xtask swaps [N]      versions of a plugin take turns under load N times, 300 by default
+cargo xtask bench [PART...] [--quick]
+                       what it costs, beside what else one could run; all parts but the peers
 cargo xtask timers [N]     sets N timers, a million by default, and has them run over a restart
 cargo xtask keys [N]       what a message costs in a pipeline of N keys, a million by default
 cargo xtask brokers [RELEASE...] [-- TESTS]
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Some(("setup", [])) => setup(),
         Some(("test", rest)) => setup().and_then(|()| test(rest)),
         Some(("ci", [])) => ci(),
+        Some(("bench", rest)) => setup().and_then(|()| bench::run(rest)),
         Some(("chaos", rest)) => setup().and_then(|()| chaos::run(rest)),
         Some(("swaps", rest)) => setup().and_then(|()| swaps::run(rest)),
         Some(("timers", rest)) => setup().and_then(|()| many::run(&many::TIMERS, rest)),

@@ -155,7 +155,7 @@ pub struct Emitted {
     pub emission: Emission,
     /// The message's body as that stage saw it.
     pub body: Bytes,
-    /// And its content type.
+    /// And its content type, where the emission takes the body over.
     pub content_type: Option<String>,
 }
 
@@ -370,10 +370,10 @@ impl<'r> Runner<'r> {
                     progress.body = body;
                 }
                 if let Some(content_type) = replacement.content_type {
-                    progress.properties.content_type = Some(content_type);
+                    progress.properties.to_mut().content_type = Some(content_type);
                 }
                 if let Some(headers) = replacement.headers {
-                    progress.properties.headers = headers;
+                    progress.properties.to_mut().headers = headers;
                 }
             }
             Verdict::Done => progress.outcome = Some(Outcome::Done(Vec::new())),

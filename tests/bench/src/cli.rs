@@ -1,6 +1,7 @@
 //! The command line: one part of the benchmark per file.
 
 mod dispatch;
+mod symbols;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,8 @@ pub(crate) struct Arguments {
 enum Part {
     /// Calls of plugins, in process.
     Dispatch(dispatch::Arguments),
+    /// A plugin compiled to a file whose symbols a profiler can use.
+    Symbols(symbols::Arguments),
 }
 
 /// How much to measure, and where to write it.
@@ -33,5 +36,6 @@ struct Common {
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.part {
         Part::Dispatch(arguments) => dispatch::run(&arguments),
+        Part::Symbols(arguments) => symbols::run(&arguments),
     }
 }

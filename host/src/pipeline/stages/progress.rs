@@ -1,5 +1,7 @@
 //! One message between two stages of its batch.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::{Emitted, Outcome, Stage};
@@ -17,8 +19,8 @@ pub(super) struct Progress<'j> {
     pub(super) job: &'j Job,
     /// Its body, as the stages so far have left it.
     pub(super) body: Bytes,
-    /// Its properties, likewise.
-    pub(super) properties: Properties,
+    /// Its properties, likewise; its own, where a stage changed them.
+    pub(super) properties: Cow<'j, Properties>,
     emitted: Vec<Emitted>,
     /// How it came out, once it has.
     pub(super) outcome: Option<Outcome>,
@@ -35,7 +37,7 @@ impl<'j> Progress<'j> {
             at,
             job,
             body: job.body.clone(),
-            properties: job.message.properties.clone(),
+            properties: Cow::Borrowed(&job.message.properties),
             emitted: Vec::new(),
             outcome: None,
             tainted: 0,
@@ -89,13 +91,14 @@ impl<'j> Progress<'j> {
         resolve: &dyn Fn(&str) -> Result<usize, String>,
     ) -> Result<(), String> {
         for (index, emission) in emissions.into_iter().enumerate() {
+            let inherits = emission.body.is_none() && emission.properties.content_type.is_none();
             self.emitted.push(Emitted {
                 stage,
                 index,
                 target: resolve(&emission.output)?,
                 emission,
                 body: self.body.clone(),
-                content_type: self.properties.content_type.clone(),
+                content_type: inherits.then(|| self.properties.content_type.clone()).flatten(),
             });
         }
         Ok(())

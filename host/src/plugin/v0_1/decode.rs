@@ -235,6 +235,10 @@ impl Answer {
                 self.emission(&words).map_err(|broken| broken.at(format_args!("emission {at}")))?;
             bytes = bytes.saturating_add([2, 4, 6, 8].map(|at| to_usize(words[at])).iter().sum());
             check_emitted(position, bytes, limits.emission_bytes)?;
+            if decision.emissions.is_empty() {
+                // Mostly there is one, and a vector that grows by itself makes room for four.
+                decision.emissions.reserve_exact(1);
+            }
             decision.emissions.push(emission);
         }
         Ok(messages)
