@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, PluginSource};
 use crate::limits::DLQ_TRIAL_BATCH;
 use crate::message::Message;
-use crate::pipeline::instances::Instances;
+use crate::pipeline::instances::{Instances, Which};
 use crate::pipeline::job::Job;
 use crate::pipeline::load_plugins;
 use crate::pipeline::prepare::{Arrival, Reading};
@@ -266,7 +266,8 @@ impl Lab {
         };
         let pipeline = &self.reading.pipeline;
         self.instances.follow(0, &self.plugins);
-        let mut call = self.instances.stages(0, pipeline, (&[], &[]), &self.metrics);
+        let mut call =
+            self.instances.stages((0, Which::Serving), pipeline, (&[], &[]), &self.metrics);
         let run = stages::run(&setting, &mut call, &jobs);
         for job in jobs {
             job.receipt.settle(Settlement::Release);

@@ -103,11 +103,29 @@ impl Backlog {
         gone
     }
 
-    /// Keys of which a message waits to run again that has outputs which are out already.
+    /// Keys of which a message waits to run again that has outputs out already, of a run on those versions:
+    /// how many wait up to the last such one.
     #[must_use]
-    pub fn half_told(&self) -> HashSet<Arc<str>> {
-        let jobs = self.ranks.values().flatten().filter(|job| !job.confirmed.is_empty());
-        jobs.filter_map(|job| job.key.clone()).collect()
+    pub fn half_told(&self, versions: u64) -> HashMap<Arc<str>, usize> {
+        let told = |job: &&Job| !job.confirmed.is_empty() && job.versions == versions;
+        let jobs = || self.ranks.values().flatten();
+        let mut until: HashMap<Arc<str>, usize> =
+            jobs().filter(told).filter_map(|job| Some((job.key.clone()?, 0))).collect();
+        if until.is_empty() {
+            return until;
+        }
+        let mut passed: HashMap<&Arc<str>, usize> = HashMap::new();
+        for job in jobs() {
+            let Some(key) = &job.key else { continue };
+            let passed = passed.entry(key).or_default();
+            *passed += 1;
+            if told(&job)
+                && let Some(until) = until.get_mut(key)
+            {
+                *until = *passed;
+            }
+        }
+        until
     }
 
     /// How many wait of that key.

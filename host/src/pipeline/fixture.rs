@@ -61,6 +61,7 @@ pub(crate) fn job(key: &str, priority: u8, body: &str) -> Job {
         consumer: 1,
         received: Instant::now(),
         confirmed: Vec::new(),
+        versions: 0,
         timer: None,
         receipt: Receipt::new(Arc::new(Settled::default()), 1),
     }

@@ -10,6 +10,7 @@ use super::address::OutputTarget;
 use super::guard::Guard;
 use super::lane::Lane;
 use super::observe::{Called, Observer};
+use super::shape::Shape;
 use super::shard::Guests;
 use super::slot::{PluginSlot, Shadowing};
 use super::stages::{Call, Version};
@@ -26,8 +27,25 @@ const COST_WEIGHT: f64 = 0.2;
 #[derive(Default)]
 pub struct Instances {
     slots: HashMap<Place, Slot>,
-    /// The versions that each lane runs on, stage by stage; lanes by their pipeline's index.
-    lanes: HashMap<u16, Vec<Place>>,
+    /// The versions that each lane runs on; lanes by their pipeline's index.
+    lanes: HashMap<u16, Versions>,
+}
+
+/// The versions that a lane runs on, stage by stage.
+#[derive(Default)]
+struct Versions {
+    serving: Vec<Place>,
+    /// Those before, where something may have to run on them again.
+    former: Vec<Place>,
+}
+
+/// Which of a lane's versions are to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Those that serve.
+    Serving,
+    /// Those before.
+    Former,
 }
 
 /// A plugin slot's id, and its generation when its version was taken.
@@ -66,12 +84,13 @@ impl Instances {
     #[must_use]
     pub fn moved(&self, lane: u16, plugins: &[Arc<PluginSlot>]) -> bool {
         let serves = |slot: &Arc<PluginSlot>| (slot.id(), slot.generation());
-        let places = self.lanes.get(&lane);
-        places.is_none_or(|places| !plugins.iter().map(serves).eq(places.iter().copied()))
+        let versions = self.lanes.get(&lane);
+        versions.is_none_or(|it| !plugins.iter().map(serves).eq(it.serving.iter().copied()))
     }
 
-    /// Takes the versions that serve now. Called where nothing is under way in that lane, so that all
-    /// that a message leads to comes from the same ones.
+    /// Takes the versions that serve now, ready to be called, and keeps those before as the former ones.
+    /// Called where none of the former ones' messages can run again any more, so that all that a message
+    /// leads to comes from the same versions.
     pub fn follow(&mut self, lane: u16, plugins: &[Arc<PluginSlot>]) {
         let places = plugins.iter().map(|slot| {
             let (generation, serving) = slot.serving();
@@ -81,16 +100,34 @@ impl Instances {
             });
             place
         });
-        let places = places.collect();
-        self.lanes.insert(lane, places);
+        let serving: Vec<Place> = places.collect();
+        for place in &serving {
+            if let Some(slot) = self.slots.get_mut(place) {
+                slot.prepare();
+            }
+        }
+        let versions = self.lanes.entry(lane).or_default();
+        versions.former = std::mem::replace(&mut versions.serving, serving);
+        self.forget_unused();
+    }
+
+    /// The versions before aren't needed by that lane any more.
+    fn forget_former(&mut self, lane: u16) {
+        let versions = self.lanes.get_mut(&lane);
+        if versions.is_some_and(|it| !std::mem::take(&mut it.former).is_empty()) {
+            self.forget_unused();
+        }
+    }
+
+    fn forget_unused(&mut self) {
         let lanes = &self.lanes;
-        self.slots.retain(|place, _| lanes.values().any(|places| places.contains(place)));
+        self.slots.retain(|place, _| lanes.values().any(|it| it.uses(place)));
     }
 
     /// How many messages a lane's plugins take in a share of their `call` limits.
     #[must_use]
-    pub fn batch_messages(&self, lane: u16) -> usize {
-        let places = self.lanes.get(&lane).map_or(&[][..], Vec::as_slice);
+    pub fn batch_messages(&self, lane: u16, which: Which) -> usize {
+        let places = self.lanes.get(&lane).map_or(&[][..], |it| it.of(which));
         let fitting = places.iter().map(|place| {
             let Some(slot) = self.slots.get(place) else { return 1.0 };
             let budget = slot.plugin.limits().call.as_secs_f64() * BATCH_CALL_SHARE;
@@ -103,33 +140,44 @@ impl Instances {
         fewest
     }
 
-    /// The versions that this lane runs on, to be called.
+    /// Those versions of a lane, to be called.
     pub fn stages<'i>(
         &'i mut self,
-        lane: u16,
+        (lane, which): (u16, Which),
         pipeline: &'i str,
         (observers, outputs): (&'i [Arc<dyn Observer>], &'i [OutputTarget]),
         metrics: &'i PipelineMetrics,
     ) -> Stages<'i> {
-        let places = self.lanes.get(&lane).cloned().unwrap_or_default();
+        let places = self.lanes.get(&lane).map_or_else(Vec::new, |it| it.of(which).to_vec());
         Stages { instances: self, pipeline, places, observers, outputs, metrics }
+    }
+}
+
+impl Instances {
+    /// Those versions of a lane with the outside that they run in, and how many messages they take.
+    fn turn<'i>(&'i mut self, shape: &'i Shape, which: Which) -> (Stages<'i>, usize) {
+        let fitting = self.batch_messages(shape.index, which);
+        let watched = (&*shape.observers, &*shape.addresses.outputs);
+        (self.stages((shape.index, which), &shape.name, watched, &shape.metrics), fitting)
     }
 }
 
 impl Guests for Instances {
     fn work(&mut self, lane: &mut Lane) -> bool {
         let shape = Arc::clone(lane.shape());
-        if self.moved(shape.index, &shape.plugins) {
-            if lane.rests() {
-                self.follow(shape.index, &shape.plugins);
-                lane.go_on();
-            } else {
-                lane.wind_down();
-            }
+        if self.moved(shape.index, &shape.plugins) && lane.change_versions() {
+            self.follow(shape.index, &shape.plugins);
+            lane.versions_changed();
         }
-        let fitting = self.batch_messages(shape.index);
-        let watched = (&*shape.observers, &*shape.addresses.outputs);
-        let mut stages = self.stages(shape.index, &shape.name, watched, &shape.metrics);
+        if lane.needs_former() {
+            let (mut stages, fitting) = self.turn(&shape, Which::Former);
+            if lane.work_again(&mut stages, fitting, shape.clock.now_us()) {
+                return true;
+            }
+        } else {
+            self.forget_former(shape.index);
+        }
+        let (mut stages, fitting) = self.turn(&shape, Which::Serving);
         lane.work(&mut stages, fitting, shape.clock.now_us())
     }
 
@@ -141,7 +189,20 @@ impl Guests for Instances {
             slot.shadow_instance = None;
         }
         let slots = &self.slots;
-        self.lanes.retain(|_, places| places.iter().all(|place| slots.contains_key(place)));
+        self.lanes.retain(|_, it| it.serving.iter().all(|place| slots.contains_key(place)));
+    }
+}
+
+impl Versions {
+    fn of(&self, which: Which) -> &[Place] {
+        match which {
+            Which::Serving => &self.serving,
+            Which::Former => &self.former,
+        }
+    }
+
+    fn uses(&self, place: &Place) -> bool {
+        self.serving.contains(place) || self.former.contains(place)
     }
 }
 
@@ -173,6 +234,16 @@ impl Slot {
         self.measure(cost.wall, batch.messages.len());
         self.recycle(cost.memory_bytes, metrics);
         Ok((decisions, cost))
+    }
+
+    /// Makes the instances that a call will need. One that can't be made says so when it is called.
+    fn prepare(&mut self) {
+        if self.instance().is_ok()
+            && self.shadow_instance.is_none()
+            && let Some(plugin) = self.shadow()
+        {
+            self.shadow_instance = plugin.instantiate().ok();
+        }
     }
 
     fn instance(&mut self) -> Result<&mut Instance, CallError> {

@@ -46,6 +46,8 @@ pub struct Job {
     pub received: Instant,
     /// Digests of outputs that were confirmed in a run that was undone.
     pub confirmed: Vec<u64>,
+    /// The versions of plugins that it ran on last, as its lane counts them.
+    pub versions: u64,
     /// What it is if it is no delivery but a timer that is due: its name is the routing key.
     pub timer: Option<Fired>,
     /// Settles it; nothing, for a timer.

@@ -22,19 +22,19 @@ mod legacy;
 mod parking;
 mod probing;
 mod timing;
-mod winding;
+mod versions;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 use self::forgetting::{Forget, Forgotten};
 use self::group::{End, Entry, Group};
 pub use self::legacy::Legacy;
 use self::parking::Parking;
 use self::timing::Timing;
+use self::versions::Versions;
 use super::address::Planned;
 use super::alarm::Alarm;
 use super::backlog::Backlog;
@@ -76,8 +76,7 @@ pub struct Lane {
     timing: Timing,
     /// Keys to be forgotten as soon as nothing of theirs is under way; until then none of theirs begins.
     forgetting: Vec<Forget>,
-    /// Another version of a plugin serves: nothing new begins until what runs is settled. Since when.
-    winding: Option<Instant>,
+    versions: Versions,
     /// Whether anything under way may have changed a key's state.
     stateful: bool,
 }
@@ -105,7 +104,7 @@ impl Lane {
             parking: Parking::default(),
             timing: Timing::default(),
             forgetting: Vec::new(),
-            winding: None,
+            versions: Versions::default(),
             stateful: false,
         }
     }
@@ -135,8 +134,8 @@ impl Lane {
         &self.shape
     }
 
-    /// Runs one batch of at most `fitting` messages. Whether there was one.
-    pub fn work(&mut self, call: &mut dyn Call, fitting: usize, now_us: u64) -> bool {
+    /// Runs one batch on those versions.
+    fn work_on(&mut self, versions: u64, call: &mut dyn Call, fitting: usize, now_us: u64) -> bool {
         let fitting = if self.probes_plugin() { 1 } else { fitting };
         let limits =
             BatchLimits { messages: self.shape.batch.messages.min(fitting), ..self.shape.batch };
@@ -144,16 +143,14 @@ impl Lane {
         self.ring(now_us);
         let stages = 0..self.shape.stages.len();
         self.stateful |= stages.into_iter().any(|stage| call.version(stage).stateful);
-        let half_told = self.winding.map(|_| self.backlog.half_told());
+        let mut casting = self.casting(versions);
         let running = &mut self.running;
         let mut gate = self.parking.gate();
         let mut turns = self.timing.turns();
         let forgetting = &self.forgetting;
         let mut taken = self.backlog.take(limits, |job| {
-            let key = job.key.as_ref();
-            let held = half_told.as_ref().is_some_and(|keys| key.is_none_or(|k| !keys.contains(k)));
-            !held
-                && !forgetting.iter().any(|it| it.is_of(key))
+            casting.opens_to(job)
+                && !forgetting.iter().any(|it| it.is_of(job.key.as_ref()))
                 && gate.opens_to(job)
                 && turns.opens_to(job)
                 && job.identity.is_none_or(|identity| running.insert(identity.whole))
@@ -170,6 +167,7 @@ impl Lane {
                 return false;
             }
             self.bound_keys(&mut taken);
+            taken.iter_mut().for_each(|job| job.versions = versions);
             let guard = match self.guard(&mut taken) {
                 Ok(guard) => guard,
                 Err(why) => {

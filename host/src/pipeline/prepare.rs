@@ -77,6 +77,7 @@ impl Reading {
             consumer,
             received: Instant::now(),
             confirmed: Vec::new(),
+            versions: 0,
             timer: None,
             receipt: delivery.receipt,
             message,

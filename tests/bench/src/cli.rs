@@ -1,6 +1,7 @@
 //! The command line: one part of the benchmark per file.
 
 mod dispatch;
+mod reload;
 mod symbols;
 
 use std::path::PathBuf;
@@ -18,6 +19,8 @@ pub(crate) struct Arguments {
 enum Part {
     /// Calls of plugins, in process.
     Dispatch(dispatch::Arguments),
+    /// Other versions of plugins.
+    Reload(reload::Arguments),
     /// A plugin compiled to a file whose symbols a profiler can use.
     Symbols(symbols::Arguments),
 }
@@ -36,6 +39,7 @@ struct Common {
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.part {
         Part::Dispatch(arguments) => dispatch::run(&arguments),
+        Part::Reload(arguments) => reload::run(&arguments),
         Part::Symbols(arguments) => symbols::run(&arguments),
     }
 }

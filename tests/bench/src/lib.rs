@@ -6,9 +6,11 @@
 //! | [`sample`] | the messages |
 //! | [`report`] | tables and JSON |
 //! | [`dispatch`] | calls of plugins, in process |
+//! | [`reload`] | other versions of plugins |
 
 pub mod dispatch;
 pub mod method;
+pub mod reload;
 pub mod report;
 pub mod sample;
 

@@ -54,6 +54,25 @@ async fn messages_put_back_come_before_those_of_their_key_in_order() {
     assert_eq!(names(&backlog.take(ALL, |_| true)), ["1", "2", "3", "4"]);
 }
 
+#[tokio::test]
+async fn what_runs_on_former_versions_again_reaches_to_the_last_message_that_is_half_told() {
+    let told = |name: &str, versions: u64| {
+        let mut job = job("a", 0, name);
+        (job.confirmed, job.versions) = (vec![1], versions);
+        job
+    };
+    let mut backlog = Backlog::default();
+    for (key, name) in [("b", "1"), ("a", "2")] {
+        backlog.push(job(key, 0, name));
+    }
+    assert!(backlog.half_told(7).is_empty());
+    [told("3", 7), job("a", 0, "4"), told("5", 7), told("6", 8), job("a", 0, "7")]
+        .into_iter()
+        .for_each(|job| backlog.push(job));
+    assert_eq!(backlog.half_told(7), HashMap::from([("a".into(), 4)]));
+    assert_eq!(backlog.half_told(8), HashMap::from([("a".into(), 5)]));
+}
+
 proptest! {
     #[test]
     fn order_per_key_holds_whatever_the_priorities(

@@ -11,7 +11,6 @@ use crate::telemetry::Outcome as Settled;
 use crate::verdict::Failure;
 
 /// A batch that ran.
-#[derive(Default)]
 pub(super) struct Group {
     /// Its messages, in order.
     pub(super) entries: Vec<Entry>,
@@ -19,6 +18,8 @@ pub(super) struct Group {
     pub(super) items: Vec<Planned>,
     /// What they did to their keys' state.
     pub(super) changes: Changes,
+    /// The oldest versions that any of them has run on, as the lane counts them.
+    pub(super) oldest: u64,
     /// When its commit was made, microseconds since 1970.
     pub(super) at_us: u64,
     /// Who waits to hear that keys are forgotten.
@@ -49,9 +50,18 @@ pub(super) enum End {
 
 // === impl Group ===
 
+impl Default for Group {
+    /// Empty: nothing ran.
+    fn default() -> Self {
+        let (entries, items, forgotten) = (Vec::new(), Vec::new(), Vec::new());
+        Self { entries, items, changes: Changes::default(), oldest: u64::MAX, at_us: 0, forgotten }
+    }
+}
+
 impl Group {
     /// Adds a message with what is to be published for it.
     pub(super) fn add(&mut self, job: Job, end: End, items: Vec<Planned>) {
+        self.oldest = self.oldest.min(job.versions);
         self.entries.push(Entry { job, end, items: items.len() });
         self.items.extend(items);
     }
@@ -62,6 +72,7 @@ impl Group {
         self.items.extend(later.items);
         self.changes.merge(later.changes);
         self.forgotten.extend(later.forgotten);
+        self.oldest = self.oldest.min(later.oldest);
     }
 
     /// Takes out entries with their items.

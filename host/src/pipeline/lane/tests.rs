@@ -82,34 +82,55 @@ async fn an_output_that_can_never_be_published_rewinds_its_key_through_all_that_
 }
 
 #[tokio::test]
-async fn another_version_waits_until_nothing_that_ran_is_unsettled_or_half_told() {
+async fn what_is_new_runs_on_the_next_version_at_once_and_what_is_half_told_on_its_own() {
     let mut bench = Bench::new();
     for text in ["told", "lost"] {
         bench.arrives(1, "a", text);
     }
     bench.work();
-    for text in ["a", "b"] {
-        bench.arrives(1, text, "new");
+    assert!(bench.lane.change_versions(), "whatever is under way");
+    bench.lane.versions_changed();
+    for key in ["a", "b"] {
+        bench.arrives(1, key, "new");
     }
-    assert!(!bench.lane.rests());
-    bench.lane.wind_down();
-    assert!(!bench.lane.work(&mut bench.counter, usize::MAX, 0), "nothing new begins");
+    bench.counter.ran.clear();
+    bench.work();
+    assert_eq!(bench.counter.ran, ["new", "new"], "nothing waits");
 
     let items = bench.handed();
     bench.answers(items, |body| if body == "lost=2" { impossible() } else { Fate::Safe });
-    let report = bench.handed();
-    bench.answers(report, |_| Fate::Safe);
-    assert!(!bench.lane.rests(), "an output of the version that ran is out");
+    let others = bench.handed();
+    assert_eq!(bodies(&others), ["report", "new=1"], "what its key did since is undone");
+    bench.answers(others, |_| Fate::Safe);
     bench.counter.ran.clear();
+    assert!(!bench.lane.work(&mut bench.counter, usize::MAX, 0), "its key waits");
+    assert!(bench.lane.work_again(&mut bench.counter, usize::MAX, 0), "for the former version");
+    assert_eq!(bench.counter.ran, ["told"]);
+    let again = bench.next_group();
+    assert!(again.is_none(), "what it tells is out");
     bench.work();
-    assert_eq!(bench.counter.ran, ["told", "new"], "its key alone goes on in that version");
-    assert!(!bench.lane.rests());
-    let again = bench.handed();
-    bench.answers(again, |_| Fate::Safe);
-    assert!(bench.lane.rests());
-    bench.lane.go_on();
+    assert_eq!(bench.counter.ran, ["told", "new"]);
+    assert!(!bench.lane.needs_former());
+}
+
+#[tokio::test]
+async fn a_third_version_waits_for_what_ran_on_the_first() {
+    let mut bench = Bench::new();
+    bench.arrives(1, "a", "first");
     bench.work();
-    assert_eq!(bench.counter.ran, ["told", "new", "new"]);
+    assert!(bench.lane.change_versions());
+    bench.lane.versions_changed();
+    bench.arrives(1, "b", "second");
+    bench.work();
+    assert!(!bench.lane.change_versions(), "it may have to run again");
+    bench.arrives(1, "c", "third");
+    assert!(!bench.lane.work(&mut bench.counter, usize::MAX, 0), "nothing new begins");
+    let items = bench.handed();
+    bench.answers(items, |_| Fate::Safe);
+    assert!(bench.lane.change_versions());
+    bench.lane.versions_changed();
+    bench.work();
+    assert_eq!(bench.counter.ran, ["first", "second", "third"]);
 }
 
 #[tokio::test]

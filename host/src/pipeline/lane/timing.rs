@@ -232,6 +232,7 @@ impl Lane {
             consumer: 0,
             received: Instant::now(),
             confirmed: Vec::new(),
+            versions: 0,
             partition: u8::try_from(partition(key)).unwrap_or(0),
             timer: Some(Fired { stage: *stage, due_us: timer.due_us }),
             receipt: Receipt::new(Arc::new(Nobody), 0),

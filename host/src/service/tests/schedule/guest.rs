@@ -21,10 +21,12 @@ use crate::verdict::{Decision, Emission, FailureClass, Verdict};
 pub(super) struct Guest {
     book: Arc<Book>,
     life: usize,
-    /// The version that serves on this shard.
+    /// The version that is called.
     version: usize,
-    /// What an instance may keep: every state that it was handed, by key, stage and generation.
-    kept: HashMap<(String, usize, u64), Option<Bytes>>,
+    /// The one that serves on this shard, and the one before, where it may have to run again.
+    versions: (usize, usize),
+    /// What an instance may keep: every state that it was handed, by version, key, stage and generation.
+    kept: HashMap<(usize, String, usize, u64), Option<Bytes>>,
 }
 
 /// An order, as a message's body says it.
@@ -38,18 +40,19 @@ struct Order<'o> {
 impl Guest {
     pub(super) fn new(book: Arc<Book>, life: usize) -> Self {
         let version = book.facts().version;
-        Self { book, life, version, kept: HashMap::new() }
+        Self { book, life, version, versions: (version, version), kept: HashMap::new() }
     }
 
     /// The instance that ended took what it had kept with it.
     fn spent(&mut self, class: FailureClass) -> CallError {
-        self.kept.clear();
+        let version = self.version;
+        self.kept.retain(|(of, ..), _| *of != version);
         CallError { class, text: "as told".to_owned(), backtrace: Vec::new() }
     }
 
     /// A plugin may keep what it decoded under its generation: it must be the same bytes.
     fn check_generation(&mut self, key: &str, stage: usize, generation: u64, bytes: Option<&[u8]>) {
-        let place = (key.to_owned(), stage, generation);
+        let place = (self.version, key.to_owned(), stage, generation);
         let bytes = bytes.map(Bytes::copy_from_slice);
         if let Some(known) = self.kept.get(&place)
             && *known != bytes
@@ -65,16 +68,18 @@ impl Guest {
 impl Guests for Guest {
     fn work(&mut self, lane: &mut Lane) -> bool {
         let wanted = self.book.facts().version;
-        if wanted != self.version {
-            if lane.rests() {
-                self.version = wanted;
-                self.kept.clear();
-                lane.go_on();
-            } else {
-                lane.wind_down();
-            }
+        if wanted != self.versions.0 && lane.change_versions() {
+            self.versions = (wanted, self.versions.0);
+            lane.versions_changed();
         }
         let now_us = lane.shape().clock.now_us();
+        if lane.needs_former() {
+            self.version = self.versions.1;
+            if lane.work_again(self, usize::MAX, now_us) {
+                return true;
+            }
+        }
+        self.version = self.versions.0;
         lane.work(self, usize::MAX, now_us)
     }
 
