@@ -55,10 +55,9 @@ impl Extism {
             (Logic::Anomaly, Usage::Remembering | Usage::Bodies) => "remembered",
             _ => logic.as_str(),
         };
-        let memory = extism::MemoryOptions::new().with_max_var_bytes(VAR_BYTES);
-        let manifest = Manifest::new([Wasm::data(guests::EXTISM)])
-            .with_config_key("logic", name)
-            .with_memory_options(memory);
+        let mut manifest =
+            Manifest::new([Wasm::data(guests::EXTISM)]).with_config_key("logic", name);
+        manifest.memory.max_var_bytes = Some(VAR_BYTES);
         let compiled = CompiledPlugin::new(PluginBuilder::new(manifest))?;
         let plugin = Plugin::new_from_compiled(&compiled)?;
         Ok(Self { plugin, usage, turns: Turns::new(samples, batch) })
