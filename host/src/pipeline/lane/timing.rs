@@ -1,10 +1,10 @@
 //! Timers of a lane's keys: which is due when, and what becomes of one that is.
 //!
-//! Timers lie in the entries of their keys, so that they are kept, undone and forgotten with the state.
-//! Here is only an index: of each key that has some at a stage, the first that is to run. It follows the
-//! entries as their messages end. A timer that is due joins the backlog behind what waits of its key, as a
-//! job of its own; from there on it is a message that nobody delivered. Whether it is still set is looked at
-//! when its turn comes, for messages before it may have set or cancelled it.
+//! Timers lie in the entries of their keys, so that they are kept, undone and forgotten with the state. Here is
+//! only an index: of each key that has some at a stage, the first that is to run. It follows the entries as their
+//! messages end. A timer that is due joins the backlog behind what waits of its key, as a job of its own; from
+//! there on it is a message that nobody delivered. Whether it is still set is looked at when its turn comes, for
+//! messages before it may have set or cancelled it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -213,8 +213,7 @@ impl Lane {
         }
         let message =
             Message { routing_key: timer.name.to_string(), properties, ..Message::default() };
-        let mut first = [0; 16];
-        first.copy_from_slice(&seed.finalize().as_bytes()[..16]);
+        let first = *seed.finalize().as_bytes().first_chunk().unwrap_or(&[0; 16]);
         Job {
             message,
             body: Bytes::new(),
