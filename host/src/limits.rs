@@ -300,8 +300,6 @@ pub const SETUP_LINGER: Duration = Duration::from_secs(2);
 pub const PUBLISH_WINDOW_BYTES: usize = 8 * MIB;
 /// Times one publish group is tried on a fresh channel, beside once per distinct exchange.
 pub const PUBLISH_ROUNDS: usize = 3;
-/// Settlements written to a channel in one go.
-pub const SETTLE_BURST: usize = 1024;
 /// Bytes of failure reports kept on disk where no broker took them.
 pub const JOURNAL_BYTES: u64 = 64 * MIB as u64;
 /// Their file, in the state folder.

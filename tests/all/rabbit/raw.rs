@@ -12,6 +12,7 @@ use super::POLL;
 /// A connection of plain lapin with a channel, to look at the broker from outside.
 pub(crate) struct Raw {
     /// Kept: the channel lives as long as its connection.
+    #[expect(dead_code, reason = "held, not used")]
     pub(crate) connection: Connection,
     /// The channel.
     pub(crate) channel: Channel,

@@ -1,7 +1,10 @@
 //! The command line: one part of the benchmark per file.
 
 mod dispatch;
+mod end_to_end;
+mod latency;
 mod reload;
+mod storms;
 mod symbols;
 
 use std::path::PathBuf;
@@ -23,6 +26,12 @@ enum Part {
     Reload(reload::Arguments),
     /// A plugin compiled to a file whose symbols a profiler can use.
     Symbols(symbols::Arguments),
+    /// Whole processes on a RabbitMQ of their own.
+    EndToEnd(end_to_end::Arguments),
+    /// From a producer to the settlement, and to the output.
+    Latency(latency::Arguments),
+    /// What failures cost.
+    Storms(storms::Arguments),
 }
 
 /// How much to measure, and where to write it.
@@ -41,5 +50,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         Part::Dispatch(arguments) => dispatch::run(&arguments),
         Part::Reload(arguments) => reload::run(&arguments),
         Part::Symbols(arguments) => symbols::run(&arguments),
+        Part::EndToEnd(arguments) => end_to_end::run(&arguments),
+        Part::Latency(arguments) => latency::run(&arguments),
+        Part::Storms(arguments) => storms::run(&arguments),
     }
 }

@@ -7,12 +7,20 @@
 //! | [`report`] | tables and JSON |
 //! | [`dispatch`] | calls of plugins, in process |
 //! | [`reload`] | other versions of plugins |
+//! | [`amqp`] | a RabbitMQ, and consumers as processes of their own |
+//! | [`end_to_end`] | whole processes on a RabbitMQ |
+//! | [`latency`] | how long a message takes there |
+//! | [`storms`] | what failures cost there |
 
+pub mod amqp;
 pub mod dispatch;
+pub mod end_to_end;
+pub mod latency;
 pub mod method;
 pub mod reload;
 pub mod report;
 pub mod sample;
+pub mod storms;
 
 /// The benchmarks' plugins, compiled.
 pub mod guests {

@@ -133,7 +133,7 @@ impl Consumer for AmqpConsumer {
         let cancelling =
             self.channel.basic_cancel(self.stream.tag(), BasicCancelOptions::default());
         answered(cancelling, &what).await?;
-        self.settler.gather().await;
+        self.settler.gather();
         // The broker's answer came behind the last delivery; the stream ends with it.
         let buffered = async {
             while let Some(Ok(delivery)) = self.stream.next().await {

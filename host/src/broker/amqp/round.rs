@@ -1,6 +1,6 @@
 //! One attempt at the open messages of a group: write all, wait for every confirm, then judge.
 
-use futures_util::future::join_all;
+use futures_util::FutureExt as _;
 use lapin::message::BasicReturnMessage;
 use lapin::options::BasicPublishOptions;
 use lapin::{Channel, Confirmation, PublisherConfirm};
@@ -157,10 +157,17 @@ async fn write_all(
         {
             let body = &group[at].body;
             bytes += body.len();
-            window.push(write_one(channel, message, body));
+            // Each is handed over when first polled, and that happens in order; then they are waited for in
+            // that order as well. To join them all would wake, and allocate for, each on its own.
+            let mut write = Box::pin(write_one(channel, message, body));
+            window.push(write.as_mut().now_or_never().ok_or(write));
         }
-        // Each is handed over when first polled, and that happens in order.
-        confirms.extend(join_all(window).await);
+        for write in window {
+            confirms.push(match write {
+                Ok(written) => written,
+                Err(waits) => waits.await,
+            });
+        }
     }
 }
 

@@ -4,18 +4,18 @@
 //! over what is asked; [`super::ack`] decides, the task here writes.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::join_all;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::{Channel, ChannelStatus};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::ack::{Coalescer, Frame};
 use crate::broker::{Settlement, Settler};
-use crate::limits::{ACK_DELAY, ACKS_RECENT, ACKS_UNHEARD, SETTLE_BURST};
+use crate::limits::{ACK_DELAY, ACKS_RECENT, ACKS_UNHEARD};
 
 /// What a channel's task is asked.
 enum Ask {
@@ -35,13 +35,43 @@ pub(super) enum Written {
     MaybeHeldBack,
 }
 
+/// What a channel's task is asked and hasn't taken yet. A list under a lock, which whoever asks holds for
+/// a few nanoseconds: thousands are asked in a moment, and the task is called once for all of them.
+#[derive(Default)]
+struct Inbox {
+    asked: Mutex<Asked>,
+    called: Notify,
+}
+
+#[derive(Default)]
+struct Asked {
+    asks: Vec<Ask>,
+    /// Nobody asks any more.
+    over: bool,
+    /// Nobody answers any more.
+    deaf: bool,
+}
+
+/// Closes an inbox however its task ends.
+struct Closing(Arc<Inbox>);
+
+/// Why something can't be asked.
+enum Refusal {
+    /// The task is gone, and the channel with it.
+    Deaf,
+    /// More is asked than can be.
+    Full,
+}
+
 /// When the last frames were written, as far as it matters.
 #[derive(Default)]
 struct Recent(VecDeque<Instant>);
 
 /// Hands settlements to the task of one channel.
 pub(super) struct ChannelSettler {
-    asks: mpsc::Sender<Ask>,
+    inbox: Arc<Inbox>,
+    /// What can wait there at most.
+    bound: usize,
     status: ChannelStatus,
     closed: AtomicBool,
     queue: String,
@@ -58,10 +88,12 @@ impl ChannelSettler {
         dropped: Arc<AtomicU64>,
     ) -> Arc<Self> {
         // No more deliveries are unsettled than the prefetch, and each is settled once.
-        let (asks, inbox) = mpsc::channel(usize::from(prefetch) + 1);
-        tokio::spawn(run(channel.clone(), inbox, prefetch));
+        let bound = usize::from(prefetch) + 1;
+        let inbox = Arc::new(Inbox::default());
+        tokio::spawn(run(channel.clone(), Arc::clone(&inbox), prefetch));
         Arc::new(Self {
-            asks,
+            inbox,
+            bound,
             status: channel.status().clone(),
             closed: AtomicBool::new(false),
             queue: queue.to_owned(),
@@ -71,15 +103,15 @@ impl ChannelSettler {
 
     /// What is released from now on goes back at the next flush, in the order in which it came: a quorum
     /// queue delivers again in the order in which it got back.
-    pub(super) async fn gather(&self) {
+    pub(super) fn gather(&self) {
         // A channel that is gone gives everything back by itself.
-        let _gone = self.asks.send(Ask::Gather).await;
+        let _gone = self.inbox.ask(Ask::Gather, usize::MAX);
     }
 
     /// Waits until everything asked so far is written. `None`: the channel broke before.
     pub(super) async fn flush(&self) -> Option<lapin::Result<Written>> {
         let (done, written) = oneshot::channel();
-        self.asks.send(Ask::Flush(done)).await.ok()?;
+        self.inbox.ask(Ask::Flush(done), usize::MAX).ok()?;
         written.await.ok()
     }
 
@@ -91,10 +123,10 @@ impl ChannelSettler {
 
 impl Settler for ChannelSettler {
     fn settle(&self, tag: u64, settlement: Settlement) {
-        match self.asks.try_send(Ask::Settle(tag, settlement)) {
+        match self.inbox.ask(Ask::Settle(tag, settlement), self.bound) {
             // A channel that is gone: the broker delivers again.
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => tracing::error!(
+            Ok(()) | Err(Refusal::Deaf) => {}
+            Err(Refusal::Full) => tracing::error!(
                 queue = self.queue,
                 tag,
                 "more settlements than deliveries: a bug; the delivery stays unsettled until its \
@@ -117,6 +149,74 @@ impl Settler for ChannelSettler {
     }
 }
 
+impl Drop for ChannelSettler {
+    fn drop(&mut self) {
+        self.inbox.lock().over = true;
+        self.inbox.called.notify_one();
+    }
+}
+
+impl Inbox {
+    /// Asks for that, unless so much waits already.
+    fn ask(&self, ask: Ask, bound: usize) -> Result<(), Refusal> {
+        let mut asked = self.lock();
+        if asked.deaf {
+            return Err(Refusal::Deaf);
+        }
+        if asked.asks.len() >= bound {
+            return Err(Refusal::Full);
+        }
+        let first = asked.asks.is_empty();
+        asked.asks.push(ask);
+        drop(asked);
+        if first {
+            self.called.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Waits until something was asked, and takes all of it; false once nobody asks any more. It may be
+    /// given up at any time and has taken nothing then.
+    async fn take(&self, asks: &mut Vec<Ask>) -> bool {
+        loop {
+            {
+                let mut asked = self.lock();
+                if !asked.asks.is_empty() {
+                    std::mem::swap(&mut asked.asks, asks);
+                    return true;
+                }
+                if asked.over {
+                    return false;
+                }
+            }
+            self.called.notified().await;
+        }
+    }
+
+    /// Takes what was asked since, too.
+    fn take_more(&self, asks: &mut Vec<Ask>) {
+        asks.append(&mut self.lock().asks);
+    }
+
+    /// Takes nothing any more.
+    fn close(&self) {
+        let mut asked = self.lock();
+        asked.deaf = true;
+        // Whoever waits to hear of a flush is told by its end.
+        asked.asks.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 impl Recent {
     fn add(&mut self, frames: usize) {
         let now = Instant::now();
@@ -136,18 +236,28 @@ impl Recent {
 }
 
 /// The task: takes what is asked, writes what is due.
-async fn run(channel: Channel, mut inbox: mpsc::Receiver<Ask>, prefetch: u16) {
+async fn run(channel: Channel, inbox: Arc<Inbox>, prefetch: u16) {
+    let inbox = Closing(inbox);
+    settle_all(&channel, &inbox.0, prefetch).await;
+}
+
+async fn settle_all(channel: &Channel, inbox: &Inbox, prefetch: u16) {
     let mut coalescer = Coalescer::new(prefetch);
-    let mut asks = Vec::with_capacity(SETTLE_BURST);
+    let mut asks = Vec::new();
     let mut frames = Vec::new();
     let mut recent = Recent::default();
     let mut due: Option<Instant> = None;
     let mut gathered: Option<BTreeSet<u64>> = None;
     loop {
         let asked = tokio::select! {
-            asked = inbox.recv_many(&mut asks, SETTLE_BURST) => Some(asked),
+            asked = inbox.take(&mut asks) => Some(asked),
             () = until(due) => None,
         };
+        if asked == Some(true) {
+            // Who asked for this goes on asking: one frame for all of it is cheaper than one for each.
+            tokio::task::yield_now().await;
+            inbox.take_more(&mut asks);
+        }
         let mut flushed = Vec::new();
         for ask in asks.drain(..) {
             match (ask, &mut gathered) {
@@ -161,13 +271,13 @@ async fn run(channel: Channel, mut inbox: mpsc::Receiver<Ask>, prefetch: u16) {
                 (Ask::Flush(done), _) => flushed.push(done),
             }
         }
-        if asked == Some(0) || !flushed.is_empty() {
+        if asked == Some(false) || !flushed.is_empty() {
             for tag in gathered.iter_mut().flat_map(std::mem::take) {
                 coalescer.settle(tag, Settlement::Release, &mut frames);
             }
         }
         coalescer.collect(&mut frames);
-        let over = asked == Some(0);
+        let over = asked == Some(false);
         if over || asked.is_none() || !flushed.is_empty() {
             coalescer.flush(&mut frames);
         }
@@ -177,7 +287,7 @@ async fn run(channel: Channel, mut inbox: mpsc::Receiver<Ask>, prefetch: u16) {
             (true, None) => Some(Instant::now() + ACK_DELAY),
         };
         recent.add(frames.len());
-        let written = write(&channel, &mut frames).await.map(|()| recent.written());
+        let written = write(channel, &mut frames).await.map(|()| recent.written());
         let broken = written.is_err();
         for done in flushed {
             // Who asked may have run out of patience.

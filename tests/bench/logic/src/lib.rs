@@ -110,7 +110,7 @@ impl Usual {
     /// How unlike the meter's past a reading is, if it is worth telling; then learns from it.
     pub fn judge(&mut self, reading: &Reading<'_>) -> Option<f32> {
         let bin = (reading.at_s % DAY_S) as usize * BINS / DAY_S as usize;
-        let Some(bin) = self.bins.get_mut(bin) else { return None };
+        let bin = self.bins.get_mut(bin)?;
         #[expect(clippy::cast_precision_loss, reason = "at most a million")]
         let wh = reading.wh as f32;
         let expected = if *bin == 0.0 { self.mean } else { *bin };
