@@ -100,6 +100,12 @@ pub trait Consumer: Send {
     /// receipts are stale, except after [`Consumer::cancel`].
     async fn next(&mut self) -> Result<Delivery, BrokerError>;
 
+    /// A delivery that is here already, if the consumer knows of one; it waits for none. Spares whoever
+    /// takes many a future for each.
+    fn at_hand(&mut self) -> Option<Delivery> {
+        None
+    }
+
     /// Asks the broker for no more deliveries. Those already here can still be settled. Those that
     /// [`Consumer::next`] hasn't handed out are released, at the latest when it is closed: with what is
     /// released meanwhile, so that all of it comes again in its order.

@@ -8,7 +8,7 @@
 //!
 //! | rooms | what happens there |
 //! |---|---|
-//! | [`message`], [`limits`], [`clock`], [`digest`], [`fault`] | plain words that everyone speaks; every bound and default; what time it is; SHA-256 and hexadecimal; where a test may have the process die |
+//! | [`message`], [`limits`], [`clock`], [`digest`], [`maps`], [`fault`] | plain words that everyone speaks; every bound and default; what time it is; SHA-256 and hexadecimal; maps that hash fast; where a test may have the process die |
 //! | [`verdict`], [`route`], [`state`] | what plugins decide; topic and header matching; state by key |
 //! | [`report`] | what is told of a message that failed |
 //! | [`notice`] | what people may have to be told of |
@@ -36,6 +36,7 @@ pub mod deadletter;
 pub mod digest;
 pub mod fault;
 pub mod limits;
+pub mod maps;
 pub mod message;
 pub mod notice;
 pub mod pipeline;

@@ -28,6 +28,14 @@ pub const MIB: usize = 1024 * 1024;
 pub const PREFETCH: u16 = 1000;
 /// Messages in one `process` call.
 pub const BATCH_MESSAGES: usize = 256;
+/// Messages in one `process` call that a lane tunes itself down to at most.
+pub const BATCH_LEAST: usize = 8;
+/// What a batch costs of its own is no more than this share of it, where the lane tunes itself.
+pub const BATCH_FIXED_SHARE: f64 = 0.05;
+/// Batches that count for a lane's tuning; what was before them fades.
+pub const BATCH_TUNING_BATCHES: u32 = 64;
+/// Between two lines of the log about a pipeline's tuning.
+pub const BATCH_TUNING_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Bytes of bodies in one `process` call, unless a single message is larger.
 pub const BATCH_BYTES: usize = 4 * MIB;
 /// Batches that ran and wait for the publisher, per pipeline and shard: bounds what a rewind undoes.
@@ -330,6 +338,8 @@ pub const CRASH_JOURNAL_BYTES: u64 = 4 * MIB as u64;
 pub const CRASH_SUSPECTS: usize = 2 * SHARDS_MAX * BATCH_MESSAGES;
 /// A message is suspected no longer than this after a host died with it: it may never come back here.
 pub const CRASH_SUSPECT_AGE: Duration = Duration::from_secs(24 * 3600);
+/// Deliveries that are here already and go to the shards together.
+pub const DEALT_TOGETHER: usize = 64;
 /// Events that wait for a shard; whoever has another waits. Room is taken as it is needed.
 pub const SHARD_EVENTS: usize = 65_536;
 /// Keys with state per pipeline, each counted once per stage; a message of a further key fails.

@@ -32,10 +32,11 @@ pub use self::store::{
     Change, Commit, Durability, Kept, Place, Remembered, StateStore, StoreError, Usage,
 };
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+
+use crate::maps::HashMap;
 
 /// All that one key has at one stage: what is committed, undone and kept together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,10 +76,10 @@ pub struct Timer {
     pub attempt: u32,
 }
 
-/// Entries by key and stage.
+/// Entries by stage and key.
 #[derive(Debug, Default)]
 pub struct Changes {
-    keys: HashMap<Arc<str>, Vec<Option<Entry>>>,
+    stages: Vec<HashMap<Arc<str>, Entry>>,
 }
 
 /// Generations of a rewound key start this much higher, above all that its undone batches used.
@@ -105,22 +106,21 @@ impl Changes {
     /// What these changes say of a key at a stage.
     #[must_use]
     pub fn get(&self, key: &str, stage: usize) -> Option<&Entry> {
-        self.keys.get(key)?.get(stage)?.as_ref()
+        self.stages.get(stage)?.get(key)
     }
 
     /// Notes a new entry.
     pub fn set(&mut self, key: &Arc<str>, stage: usize, entry: Entry) {
-        let stages = self.keys.entry(Arc::clone(key)).or_default();
-        if stages.len() <= stage {
-            stages.resize(stage + 1, None);
+        if self.stages.len() <= stage {
+            self.stages.resize_with(stage + 1, HashMap::default);
         }
-        stages[stage] = Some(entry);
+        self.stages[stage].insert(Arc::clone(key), entry);
     }
 
     /// Whether a stage before this one changed the key.
     #[must_use]
     pub fn touched_before(&self, key: &str, stage: usize) -> bool {
-        self.keys.get(key).is_some_and(|stages| stages.iter().take(stage).any(Option::is_some))
+        self.stages.iter().take(stage).any(|keys| keys.contains_key(key))
     }
 
     /// Notes that batches which were built upon these were undone: the key's state stays, under
@@ -128,7 +128,7 @@ impl Changes {
     /// The highest of these.
     pub fn rewind(&mut self, key: &str) -> u64 {
         let mut highest = 0;
-        for entry in self.keys.get_mut(key).into_iter().flatten().flatten() {
+        for entry in self.stages.iter_mut().filter_map(|keys| keys.get_mut(key)) {
             entry.generation += REWIND_STEP;
             highest = highest.max(entry.generation & COUNTER);
         }
@@ -137,44 +137,40 @@ impl Changes {
 
     /// Undoes a key.
     pub fn forget(&mut self, key: &str) {
-        self.keys.remove(key);
+        self.stages.iter_mut().for_each(|keys| drop(keys.remove(key)));
     }
 
     /// Lays later changes over these.
     pub fn merge(&mut self, later: Self) {
-        if self.keys.is_empty() {
-            self.keys = later.keys;
-            return;
+        if self.stages.len() < later.stages.len() {
+            self.stages.resize_with(later.stages.len(), HashMap::default);
         }
-        for (key, stages) in later.keys {
-            for (stage, entry) in stages.into_iter().enumerate() {
-                if let Some(entry) = entry {
-                    self.set(&key, stage, entry);
-                }
+        for (keys, later) in self.stages.iter_mut().zip(later.stages) {
+            if keys.is_empty() {
+                *keys = later;
+            } else {
+                keys.extend(later);
             }
         }
     }
 
-    /// All entries, by key and stage.
+    /// All entries, with their keys and stages.
     pub fn entries(&self) -> impl Iterator<Item = (&Arc<str>, usize, &Entry)> {
-        self.keys.iter().flat_map(|(key, stages)| {
-            let entries = stages.iter().enumerate();
-            entries.filter_map(move |(stage, entry)| Some((key, stage, entry.as_ref()?)))
-        })
+        let stages = self.stages.iter().enumerate();
+        stages.flat_map(|(stage, keys)| keys.iter().map(move |(key, entry)| (key, stage, entry)))
     }
 
     /// The same, taken.
     pub fn into_entries(self) -> impl Iterator<Item = (Arc<str>, usize, Entry)> {
-        self.keys.into_iter().flat_map(|(key, stages)| {
-            let entries = stages.into_iter().enumerate();
-            entries.filter_map(move |(stage, entry)| Some((Arc::clone(&key), stage, entry?)))
-        })
+        let stages = self.stages.into_iter().enumerate();
+        stages
+            .flat_map(|(stage, keys)| keys.into_iter().map(move |(key, entry)| (key, stage, entry)))
     }
 
     /// Whether nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.stages.iter().all(HashMap::is_empty)
     }
 }
 

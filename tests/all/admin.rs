@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sluicegate::admin::{Command, Following, Host, Readiness, Status, Watch, http, socket};
 use sluicegate::cli::{self, Cli};
-use sluicegate::telemetry::{Outcome, Telemetry};
+use sluicegate::telemetry::{Outcome, Telemetry, Together};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -84,8 +84,11 @@ fn a_host_whose_runtime_is_busy_still_answers_probes_and_scrapes() {
     // The runtime's only thread is held by a client that blocks.
     let text = runtime.block_on(async {
         let metrics = telemetry.pipeline("readings");
-        metrics.received(false);
-        metrics.settled(Outcome::Done);
+        metrics.received(1, 0);
+        let now = tokio::time::Instant::now();
+        let mut together = Together::at(now);
+        together.note(Outcome::Done, now);
+        metrics.settled(&together);
         let agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10)));
         let agent = agent.build().new_agent();
         let url = format!("http://{}/metrics", server.addr);

@@ -40,15 +40,25 @@ pub(crate) fn ensure() -> Result<()> {
 
 /// Makes sure that there is a `debootstrap`.
 pub(crate) fn ensure_debootstrap() -> Result<()> {
-    if on_path("debootstrap") || Path::new("/usr/sbin/debootstrap").is_file() {
+    ensure_package("debootstrap")
+}
+
+/// Makes sure that there is a `valgrind`, which counts what the guard compares.
+pub(crate) fn ensure_valgrind() -> Result<()> {
+    ensure_package("valgrind")
+}
+
+/// Makes sure of a program that Debian has under its own name.
+fn ensure_package(name: &str) -> Result<()> {
+    if on_path(name) || Path::new("/usr/sbin").join(name).is_file() {
         return Ok(());
     }
     if !(is_debian() && is_root()) {
-        bail!("debootstrap is missing: `apt-get install debootstrap` on Debian or Ubuntu, as root");
+        bail!("{name} is missing: `apt-get install {name}` on Debian or Ubuntu, as root");
     }
     run(Command::new("apt-get").arg("update"))?;
     run(Command::new("apt-get")
-        .args(["install", "-y", "--no-install-recommends", "debootstrap"])
+        .args(["install", "-y", "--no-install-recommends", name])
         .env("DEBIAN_FRONTEND", "noninteractive"))
 }
 

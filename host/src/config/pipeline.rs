@@ -230,10 +230,16 @@ fn read_outputs(section: &Section<'_>) -> BTreeMap<String, Output> {
 }
 
 fn read_batch(section: Option<Section<'_>>) -> BatchLimits {
-    let mut batch = BatchLimits { messages: limits::BATCH_MESSAGES, bytes: limits::BATCH_BYTES };
+    let mut batch = BatchLimits {
+        messages: limits::BATCH_MESSAGES,
+        least: limits::BATCH_LEAST,
+        bytes: limits::BATCH_BYTES,
+    };
     let Some(section) = section else { return batch };
     let messages = section.number("messages", 1..=limits::BATCH_MESSAGES_MAX);
     batch.messages = messages.unwrap_or(batch.messages);
+    let least = section.number("least", 1..=batch.messages);
+    batch.least = least.unwrap_or(batch.least.min(batch.messages));
     let bytes = section.size("bytes", 1..=limits::BATCH_BYTES_MAX);
     batch.bytes = bytes.and_then(|n| usize::try_from(n).ok()).unwrap_or(batch.bytes);
     section.finish();

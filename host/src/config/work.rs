@@ -251,6 +251,8 @@ pub enum Unroutable {
 pub struct BatchLimits {
     /// Messages.
     pub messages: usize,
+    /// Messages below which a lane doesn't tune itself.
+    pub least: usize,
     /// Bytes of bodies.
     pub bytes: usize,
 }

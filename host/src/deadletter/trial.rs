@@ -270,7 +270,7 @@ impl Lab {
             self.instances.stages((0, Which::Serving), pipeline, (&[], &[]), &self.metrics);
         let run = stages::run(&setting, &mut call, &jobs);
         for job in jobs {
-            job.receipt.settle(Settlement::Release);
+            job.settle(Settlement::Release);
         }
         run.outcomes
     }
@@ -285,7 +285,8 @@ impl Lab {
         };
         let receipt = Receipt::new(Arc::new(Nowhere), sequence);
         let delivery = Delivery { message, redelivered: false, delivery_count: None, receipt };
-        self.reading.prepare(Arrival { delivery, consumer: 0, sequence })
+        let received = tokio::time::Instant::now();
+        self.reading.prepare(Arrival { delivery, received, consumer: 0, sequence })
     }
 }
 

@@ -117,7 +117,7 @@ impl Addresses {
                 exchange: target.output.exchange.clone(),
                 routing_key,
                 properties,
-                body: emission.body.unwrap_or(body),
+                body: emission.body.or(body).unwrap_or_default(),
             },
             role: Role::Output { name: emission.output, unroutable: target.output.unroutable },
         }

@@ -3,15 +3,17 @@
 //! Order per key is the stronger promise: a message that outranks earlier ones of its own key
 //! lifts them to its priority instead of overtaking them.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::job::Job;
 use crate::config::BatchLimits;
+use crate::maps::{HashMap, HashSet};
 
 /// Messages waiting, bounded by the pipeline's prefetch.
 #[derive(Debug, Default)]
 pub struct Backlog {
+    /// By priority. One that is empty keeps its room: it fills again.
     ranks: BTreeMap<u8, VecDeque<Job>>,
     /// Per waiting key: how many wait, and at which rank.
     keys: HashMap<Arc<str>, (usize, u8)>,
@@ -23,12 +25,17 @@ impl Backlog {
     pub fn push(&mut self, job: Job) {
         let mut rank = job.priority();
         if let Some(key) = &job.key {
-            let (count, waiting) = self.keys.get(key).copied().unwrap_or((0, rank));
-            if count > 0 && waiting < rank {
-                self.lift(&Arc::clone(key), waiting, rank);
+            match self.keys.get_mut(key) {
+                Some((count, waiting)) => {
+                    let before = *waiting;
+                    rank = rank.max(before);
+                    (*count, *waiting) = (*count + 1, rank);
+                    if before < rank {
+                        self.lift(&Arc::clone(key), before, rank);
+                    }
+                }
+                None => drop(self.keys.insert(Arc::clone(key), (1, rank))),
             }
-            rank = rank.max(waiting);
-            self.keys.insert(Arc::clone(key), (count + 1, rank));
         }
         self.ranks.entry(rank).or_default().push_back(job);
         self.len += 1;
@@ -51,9 +58,9 @@ impl Backlog {
     /// Takes up to a batch from the top. A message that isn't `ready` stays, and with it all later
     /// ones of its key.
     pub fn take(&mut self, limits: BatchLimits, mut ready: impl FnMut(&Job) -> bool) -> Vec<Job> {
-        let mut batch = Vec::new();
+        let mut batch = Vec::with_capacity(limits.messages.min(self.len));
         let mut bytes = 0;
-        let mut held: HashSet<Arc<str>> = HashSet::new();
+        let mut held: HashSet<Arc<str>> = HashSet::default();
         let mut full = false;
         for queue in self.ranks.values_mut().rev() {
             if full {
@@ -62,7 +69,7 @@ impl Backlog {
             let mut kept = VecDeque::new();
             while let Some(job) = queue.pop_front() {
                 full = batch.len() >= limits.messages
-                    || (!batch.is_empty() && bytes + job.body.len() > limits.bytes);
+                    || (!batch.is_empty() && bytes + job.body().len() > limits.bytes);
                 if full {
                     queue.push_front(job);
                     break;
@@ -72,7 +79,7 @@ impl Backlog {
                     held.extend(job.key.clone());
                     kept.push_back(job);
                 } else {
-                    bytes += job.body.len();
+                    bytes += job.body().len();
                     batch.push(job);
                 }
             }
@@ -80,7 +87,6 @@ impl Backlog {
                 queue.push_front(job);
             }
         }
-        self.ranks.retain(|_, queue| !queue.is_empty());
         for job in &batch {
             self.uncount(job);
         }
@@ -96,7 +102,6 @@ impl Backlog {
             gone.extend(out);
             *queue = stay;
         }
-        self.ranks.retain(|_, queue| !queue.is_empty());
         for job in &gone {
             self.uncount(job);
         }
@@ -114,7 +119,7 @@ impl Backlog {
         if until.is_empty() {
             return until;
         }
-        let mut passed: HashMap<&Arc<str>, usize> = HashMap::new();
+        let mut passed: HashMap<&Arc<str>, usize> = HashMap::default();
         for job in jobs() {
             let Some(key) = &job.key else { continue };
             let passed = passed.entry(key).or_default();

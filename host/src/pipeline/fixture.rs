@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::job::Job;
+use super::job::{Job, Particulars};
 use super::stages::{Call, Stage, Version};
 use crate::broker::{Delivery, Receipt, Settlement, Settler};
 use crate::message::Message;
@@ -42,11 +42,11 @@ pub(crate) fn delivery(message: Message) -> Delivery {
 /// A job of that key and priority; an empty key is none.
 pub(crate) fn job(key: &str, priority: u8, body: &str) -> Job {
     let body = Bytes::copy_from_slice(body.as_bytes());
-    let mut message = Message { body: body.clone(), ..Message::default() };
+    let mut message = Message { body, ..Message::default() };
     message.properties.priority = Some(priority);
-    Job {
+    let particulars = Particulars {
         message,
-        body,
+        decoded: None,
         key: (!key.is_empty()).then(|| key.into()),
         partition: 0,
         identity: None,
@@ -64,7 +64,8 @@ pub(crate) fn job(key: &str, priority: u8, body: &str) -> Job {
         versions: 0,
         timer: None,
         receipt: Receipt::new(Arc::new(Settled::default()), 1),
-    }
+    };
+    particulars.into()
 }
 
 /// A plugin double: state, of one version, that needs no migration, and nobody runs beside it.

@@ -15,14 +15,17 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// One more came in.
-    pub fn entered(&self, metrics: &PipelineMetrics) {
-        self.held.fetch_add(1, Ordering::AcqRel);
-        metrics.in_flight(1);
+    /// So many more came in.
+    pub fn entered(&self, messages: usize, metrics: &PipelineMetrics) {
+        self.held.fetch_add(messages, Ordering::AcqRel);
+        metrics.in_flight(i64::try_from(messages).unwrap_or(i64::MAX));
     }
 
     /// Some were settled.
     pub fn left(&self, settled: usize, metrics: &PipelineMetrics) {
+        if settled == 0 {
+            return;
+        }
         metrics.in_flight(-i64::try_from(settled).unwrap_or(i64::MAX));
         if self.held.fetch_sub(settled, Ordering::AcqRel) == settled {
             self.emptied.notify_waiters();

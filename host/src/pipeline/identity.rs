@@ -4,13 +4,14 @@
 //! An identity is the message's id with its key and the digest of its body: producers count from 1, each for
 //! itself, so the same id of another key, or with another body, is another message. Identities of settled messages are remembered for a time, up to a number.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::headers::History;
 use crate::config::IdWindow;
+use crate::maps::HashMap;
 use crate::state::Remembered;
 
 /// A message's identity at one attempt.
@@ -39,11 +40,17 @@ pub enum Seen {
 #[derive(Debug)]
 pub struct Window {
     limits: IdWindow,
-    settled: HashMap<[u8; 16], End>,
-    bodies: HashMap<[u8; 16], [u8; 16]>,
+    ids: HashMap<[u8; 16], Ends>,
     order: VecDeque<(Instant, Remembered)>,
     /// Those past the limits, of which the store needn't know any more.
     forgotten: Vec<Remembered>,
+}
+
+/// How messages of one id ended: the last one, and what is rare, others with another body or history.
+#[derive(Debug)]
+struct Ends {
+    last: ([u8; 16], End),
+    others: Option<Box<Vec<([u8; 16], End)>>>,
 }
 
 /// How a message ended.
@@ -83,13 +90,7 @@ impl Window {
     /// An empty window of these limits.
     #[must_use]
     pub fn new(limits: IdWindow) -> Self {
-        Self {
-            limits,
-            settled: HashMap::new(),
-            bodies: HashMap::new(),
-            order: VecDeque::new(),
-            forgotten: Vec::new(),
-        }
+        Self { limits, ids: HashMap::default(), order: VecDeque::new(), forgotten: Vec::new() }
     }
 
     /// The same under other limits, which count from the next that is remembered.
@@ -101,11 +102,12 @@ impl Window {
     /// What is known of this identity.
     #[must_use]
     pub fn seen(&self, identity: &Identity) -> Seen {
-        match self.settled.get(&identity.whole) {
+        let Some(ends) = self.ids.get(&identity.id) else { return Seen::Never };
+        match ends.get(&identity.whole) {
             Some(End::Settled) => Seen::Settled,
             Some(End::DeadLettered) => Seen::DeadLettered,
             Some(End::Reopened) => Seen::Never,
-            None if self.bodies.contains_key(&identity.id) => Seen::OtherBody,
+            None if ends.all().any(|(_, end)| *end == End::Settled) => Seen::OtherBody,
             None => Seen::Never,
         }
     }
@@ -113,10 +115,14 @@ impl Window {
     /// Remembers a settled message, and forgets those past the limits.
     pub fn settle(&mut self, one: Remembered, now: Instant) {
         let end = if one.dead { End::DeadLettered } else { End::Settled };
-        if !one.dead {
-            self.bodies.insert(one.id, one.whole);
-        }
-        if self.settled.insert(one.whole, end).is_none() {
+        let new = match self.ids.get_mut(&one.id) {
+            Some(ends) => ends.set(one.whole, end),
+            None => {
+                self.ids.insert(one.id, Ends { last: (one.whole, end), others: None });
+                true
+            }
+        };
+        if new {
             self.order.push_back((now, one));
         }
         while self.order.len() > self.limits.entries
@@ -142,8 +148,10 @@ impl Window {
 
     /// A dead letter was brought back: it is to run again.
     pub fn reopen(&mut self, identity: &Identity) {
-        if let Some(end) = self.settled.get_mut(&identity.whole) {
-            *end = End::Reopened;
+        if let Some(ends) = self.ids.get_mut(&identity.id)
+            && ends.get(&identity.whole).is_some()
+        {
+            ends.set(identity.whole, End::Reopened);
         }
     }
 
@@ -153,12 +161,49 @@ impl Window {
 
     fn forget_oldest(&mut self) {
         if let Some((_, one)) = self.order.pop_front() {
-            self.settled.remove(&one.whole);
-            if self.bodies.get(&one.id) == Some(&one.whole) {
-                self.bodies.remove(&one.id);
+            if self.ids.get_mut(&one.id).is_some_and(|ends| ends.forget(&one.whole)) {
+                self.ids.remove(&one.id);
             }
             self.forgotten.push(one);
         }
+    }
+}
+
+// === impl Ends ===
+
+impl Ends {
+    fn all(&self) -> impl Iterator<Item = &([u8; 16], End)> {
+        std::iter::once(&self.last).chain(self.others.iter().flat_map(|others| others.iter()))
+    }
+
+    fn get(&self, whole: &[u8; 16]) -> Option<End> {
+        self.all().find(|(known, _)| known == whole).map(|(_, end)| *end)
+    }
+
+    /// Whether that one is new.
+    fn set(&mut self, whole: [u8; 16], end: End) -> bool {
+        let others = self.others.iter_mut().flat_map(|others| others.iter_mut());
+        let mut all = std::iter::once(&mut self.last).chain(others);
+        if let Some(known) = all.find(|(known, _)| *known == whole) {
+            known.1 = end;
+            return false;
+        }
+        let before = std::mem::replace(&mut self.last, (whole, end));
+        self.others.get_or_insert_default().push(before);
+        true
+    }
+
+    /// Whether none is left.
+    fn forget(&mut self, whole: &[u8; 16]) -> bool {
+        let others = self.others.as_deref_mut();
+        if self.last.0 == *whole {
+            let Some(next) = others.and_then(Vec::pop) else { return true };
+            self.last = next;
+        } else if let Some(others) = others {
+            others.retain(|(known, _)| known != whole);
+        }
+        self.others.take_if(|others| others.is_empty());
+        false
     }
 }
 

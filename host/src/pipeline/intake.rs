@@ -11,6 +11,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
@@ -18,6 +19,7 @@ use super::breaker::{Breaker, Phase};
 use super::crash::CrashJournal;
 use super::flight::InFlight;
 use super::headers;
+use super::job::Job;
 use super::journal::Journal;
 use super::prepare::{Arrival, Reading};
 use super::ramp::Ramp;
@@ -26,8 +28,8 @@ use super::shard::{Event, partition};
 use super::slot::PluginSlot;
 use crate::broker::{Broker, BrokerError, ConsumeRequest, Consumer, Delivery};
 use crate::limits::{
-    PARTITIONS, PLUGIN_PROBE_PAUSE_MAX, PLUGIN_PROBE_PAUSE_MIN, PLUGIN_PROBE_TIME, PROBE_MESSAGES,
-    PROBE_QUIET,
+    DEALT_TOGETHER, PARTITIONS, PLUGIN_PROBE_PAUSE_MAX, PLUGIN_PROBE_PAUSE_MIN, PLUGIN_PROBE_TIME,
+    PROBE_MESSAGES, PROBE_QUIET,
 };
 use crate::state::StateStore;
 use crate::telemetry::PipelineMetrics;
@@ -297,8 +299,11 @@ impl Intake {
                     continue;
                 }
             };
+            let wider;
             match next {
-                Ok(delivery) => self.deal(delivery, counts).await,
+                Ok(delivery) => {
+                    wider = self.deal(delivery, &mut *consumer, counts, !probing).await;
+                }
                 Err(error) => {
                     self.forget(counts.consumers).await;
                     return Err(error);
@@ -308,22 +313,59 @@ impl Intake {
                 if !trying_plugin && counts.deliveries - before >= PROBE_MESSAGES {
                     self.breaker.passed();
                 }
-            } else if self.ramp.dealt() {
+            } else if wider {
                 self.ramp.widen();
                 return self.wind_down(consumer, counts.consumers, false).await;
             }
         }
     }
 
-    async fn deal(&self, delivery: Delivery, counts: &mut Counts) {
-        self.metrics.received(delivery.redelivered);
-        self.in_flight.entered(&self.metrics);
+    /// Deals out a delivery, and with it those that are here already, up to a bound. Whether a wider
+    /// window is due.
+    async fn deal(
+        &mut self,
+        first: Delivery,
+        consumer: &mut dyn Consumer,
+        counts: &mut Counts,
+        ramps: bool,
+    ) -> bool {
+        let most = if self.bucket.is_some() { 1 } else { DEALT_TOGETHER };
+        let mut dealt: Vec<Vec<Job>> = self.shards.iter().map(|_| Vec::new()).collect();
+        let (mut taken, mut redelivered, mut wider) = (0, 0, false);
+        let received = Instant::now();
+        let mut next = Some(first);
+        while let Some(delivery) = next {
+            taken += 1;
+            redelivered += usize::from(delivery.redelivered);
+            wider |= ramps && self.ramp.dealt();
+            let (shard, job) = self.job(delivery, received, counts);
+            let jobs = &mut dealt[shard];
+            if jobs.capacity() == 0 {
+                jobs.reserve(most);
+            }
+            jobs.push(job);
+            next = if taken < most { consumer.at_hand() } else { None };
+        }
+        self.metrics.received(taken, redelivered);
+        self.in_flight.entered(taken, &self.metrics);
+        for (shard, jobs) in self.shards.iter().zip(dealt) {
+            let dealt = jobs.len();
+            if dealt > 0 && shard.send(Event::Arrived(self.lane, jobs)).await.is_err() {
+                // The shard is gone, and their receipts were released with the event.
+                self.in_flight.left(dealt, &self.metrics);
+            }
+        }
+        wider
+    }
+
+    /// A delivery as a job, and the shard that it is for.
+    fn job(&self, delivery: Delivery, received: Instant, counts: &mut Counts) -> (usize, Job) {
         if headers::are_forged(&delivery.message) {
             self.metrics.forged_headers();
         }
         let sequence = counts.deliveries;
         counts.deliveries += 1;
-        let arrival = Arrival { delivery, consumer: counts.consumers, sequence };
+        let arrival = Arrival { delivery, received, consumer: counts.consumers, sequence };
         let mut job = self.reading.prepare(arrival);
         let partition = match &job.key {
             Some(key) => partition(key),
@@ -334,10 +376,6 @@ impl Intake {
             },
         };
         job.partition = u8::try_from(partition).unwrap_or(0);
-        let shard = &self.shards[partition % self.shards.len()];
-        if shard.send(Event::Arrived(self.lane, Box::new(job))).await.is_err() {
-            // The shard is gone, and its receipt was released with the event.
-            self.in_flight.left(1, &self.metrics);
-        }
+        (partition % self.shards.len(), job)
     }
 }

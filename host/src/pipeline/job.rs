@@ -1,23 +1,29 @@
 //! A delivery on its way through a pipeline.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::identity::Identity;
-use crate::broker::Receipt;
+use crate::broker::{Receipt, Settlement};
 use crate::message::Message;
 use crate::telemetry::{Failed, Outcome};
 use crate::verdict::Failure;
 
-/// A delivery with all that the pipeline knows of it.
+/// A delivery with all that the pipeline knows of it. It goes from hand to hand, so that it stays where it
+/// is in memory: it is of half a kilobyte.
 #[derive(Debug)]
-pub struct Job {
+pub struct Job(Box<Particulars>);
+
+/// What is known of a delivery.
+#[derive(Debug)]
+pub struct Particulars {
     /// The message as its producer published it, whatever attempt this is.
     pub message: Message,
-    /// Its body with the content encoding taken off; what plugins see.
-    pub body: Bytes,
+    /// Its body with the content encoding taken off, where it had one.
+    pub decoded: Option<Bytes>,
     /// What orders it and finds its state.
     pub key: Option<Arc<str>>,
     /// The partition that it belongs to.
@@ -63,7 +69,40 @@ pub struct Fired {
     pub due_us: u64,
 }
 
+// === impl Job ===
+
+impl From<Particulars> for Job {
+    fn from(particulars: Particulars) -> Self {
+        Self(Box::new(particulars))
+    }
+}
+
+impl Deref for Job {
+    type Target = Particulars;
+
+    fn deref(&self) -> &Particulars {
+        &self.0
+    }
+}
+
+impl DerefMut for Job {
+    fn deref_mut(&mut self) -> &mut Particulars {
+        &mut self.0
+    }
+}
+
 impl Job {
+    /// Its body as plugins see it.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        self.decoded.as_ref().unwrap_or(&self.message.body)
+    }
+
+    /// Settles it; what is known of it goes with it.
+    pub fn settle(self, settlement: Settlement) {
+        self.0.receipt.settle(settlement);
+    }
+
     /// Priority within a shard's backlog.
     #[must_use]
     pub fn priority(&self) -> u8 {

@@ -22,18 +22,21 @@ mod legacy;
 mod parking;
 mod probing;
 mod timing;
+mod tuning;
 mod versions;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use self::forgetting::{Forget, Forgotten};
 use self::group::{End, Entry, Group};
 pub use self::legacy::Legacy;
 use self::parking::Parking;
 use self::timing::Timing;
+use self::tuning::Tuner;
 use self::versions::Versions;
 use super::address::Planned;
 use super::alarm::Alarm;
@@ -48,8 +51,9 @@ use crate::broker::Settlement;
 use crate::config::BatchLimits;
 use crate::fault::{self, Point};
 use crate::limits::READY_BATCHES_MAX;
+use crate::maps::HashSet;
 use crate::state::{Cache, Changes};
-use crate::telemetry::Outcome as Settled;
+use crate::telemetry::{Outcome as Settled, Together};
 use crate::verdict::Failure;
 
 /// One pipeline on one shard.
@@ -74,6 +78,7 @@ pub struct Lane {
     tried: Vec<(Job, Failure)>,
     parking: Parking,
     timing: Timing,
+    tuner: Tuner,
     /// Keys to be forgotten as soon as nothing of theirs is under way; until then none of theirs begins.
     forgetting: Vec<Forget>,
     versions: Versions,
@@ -98,11 +103,12 @@ impl Lane {
             keeping,
             cache,
             window,
-            running: HashSet::new(),
+            running: HashSet::default(),
             stranded: Vec::new(),
             tried: Vec::new(),
             parking: Parking::default(),
             timing: Timing::default(),
+            tuner: Tuner::default(),
             forgetting: Vec::new(),
             versions: Versions::default(),
             stateful: false,
@@ -137,8 +143,8 @@ impl Lane {
     /// Runs one batch on those versions.
     fn work_on(&mut self, versions: u64, call: &mut dyn Call, fitting: usize, now_us: u64) -> bool {
         let fitting = if self.probes_plugin() { 1 } else { fitting };
-        let limits =
-            BatchLimits { messages: self.shape.batch.messages.min(fitting), ..self.shape.batch };
+        let began = Instant::now();
+        let limits = BatchLimits { messages: self.batch_limit().min(fitting), ..self.shape.batch };
         self.unpark();
         self.ring(now_us);
         let stages = 0..self.shape.stages.len();
@@ -176,19 +182,21 @@ impl Lane {
                 }
             };
             let shape = Arc::clone(&self.shape);
+            let ran = taken.len();
             let run = shape.crashes.run(guard.alone, || {
                 let runs = || taken.iter().filter(|job| job.unfit.is_none());
-                fault::point(Point::PreRun, || runs().map(|job| &*job.body));
+                fault::point(Point::PreRun, || runs().map(|job| &**job.body()));
                 self.run(call, &taken, now_us)
             });
             shape.crashes.leave(guard.letters);
-            fault::point(Point::PostRun, || taken.iter().map(|job| &*job.body));
+            fault::point(Point::PostRun, || taken.iter().map(|job| &**job.body()));
             let Some((taken, run)) = self.spare(taken, run) else { return true };
             let group = self.group(taken, run, now_us / 1_000_000);
             self.ready.push_back(group);
             self.cache.trim();
             self.divert_overflow();
             self.dispatch();
+            self.tune(ran, began);
         }
         true
     }
@@ -218,7 +226,8 @@ impl Lane {
         let ran = self.keep_order(ran, &mut run.changes, now_s);
         let shape = Arc::clone(&self.shape);
         let addresses = &shape.addresses;
-        let mut group = Group { changes: run.changes, ..Group::default() };
+        let entries = Vec::with_capacity(ran.len());
+        let mut group = Group { entries, changes: run.changes, ..Group::default() };
         for (job, outcome) in ran {
             let (end, items) = match outcome {
                 Outcome::Done(emitted) => (End::Done, addresses.outputs(&job, emitted)),
@@ -237,10 +246,8 @@ impl Lane {
     /// Hands what is ready to the publisher, if that is idle.
     fn dispatch(&mut self) {
         while self.publishing.is_none() && !self.ready.is_empty() {
-            let mut merged = Group::default();
-            for group in self.ready.drain(..) {
-                merged.merge(group);
-            }
+            let mut merged = self.ready.pop_front().unwrap_or_default();
+            self.ready.drain(..).for_each(|group| merged.merge(group));
             let mut items = std::mem::take(&mut merged.items);
             merged.skip_confirmed(&mut items);
             self.publishing = Some(merged);
@@ -266,7 +273,7 @@ impl Lane {
         let now_s = self.shape.clock.now_s();
         let impossible = done.fates.iter().any(|fate| matches!(fate, Fate::Impossible(_)));
         let mut changes = group.changes;
-        let (mut failed, mut open) = (Vec::new(), Vec::new());
+        let (mut failed, mut open) = (Vec::new(), Vec::with_capacity(group.entries.len()));
         let mut results = done.items.into_iter().zip(done.fates);
         for mut entry in group.entries {
             let own: Vec<(Planned, Fate)> = results.by_ref().take(entry.items).collect();
@@ -338,11 +345,17 @@ impl Lane {
         if job.timer.is_some() {
             return self.landed(&job, outcome);
         }
-        fault::point(Point::PreAck, || std::iter::once(&*job.body));
-        self.shape.metrics.settled(outcome);
-        self.shape.metrics.processed_latency(job.received.elapsed());
-        job.receipt.settle(settlement);
-        self.shape.in_flight.left(1, &self.shape.metrics);
+        fault::point(Point::PreAck, || std::iter::once(&**job.body()));
+        let mut together = Together::at(Instant::now());
+        together.note(outcome, job.received);
+        job.settle(settlement);
+        self.left(&together);
+    }
+
+    /// So many were settled.
+    fn left(&self, together: &Together) {
+        self.shape.metrics.settled(together);
+        self.shape.in_flight.left(together.settled(), &self.shape.metrics);
     }
 
     /// A consumer of this pipeline is gone, and the broker will deliver again what it had handed out:

@@ -2,6 +2,7 @@
 //! found. What can't enter the pipeline becomes a job that fails without running, so that it is
 //! settled in order with all others.
 
+use std::borrow::Cow;
 use std::io::Read as _;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::identity::{self, Identity};
-use super::job::Job;
+use super::job::{Job, Particulars};
 use super::{field, headers};
 use crate::broker::Delivery;
 use crate::config::{IdSource, KeySource};
@@ -37,6 +38,8 @@ pub struct Reading {
 pub struct Arrival {
     /// The delivery.
     pub delivery: Delivery,
+    /// When it came.
+    pub received: Instant,
     /// Which consumer of the pipeline it came from.
     pub consumer: u64,
     /// How many came before it, over all consumers.
@@ -47,23 +50,24 @@ impl Reading {
     /// Makes the job.
     #[must_use]
     pub fn prepare(&self, arrival: Arrival) -> Job {
-        let Arrival { delivery, consumer, sequence } = arrival;
+        let Arrival { delivery, received, consumer, sequence } = arrival;
         let mut message = delivery.message;
         let history = headers::restore(&mut message);
-        let (body, mut unfit) = match decode(&message) {
-            Ok(body) => (body, None),
-            Err(failure) => (message.body.clone(), Some(failure)),
+        let (decoded, mut unfit) = match decode(&message) {
+            Ok(decoded) => (decoded, None),
+            Err(failure) => (None, Some(failure)),
         };
-        let key = self.key_of(&message, &body);
+        let body = decoded.as_ref().unwrap_or(&message.body);
+        let key = self.key_of(&message, body);
         if key.is_none() && self.key_required && unfit.is_none() {
             unfit = Some(self.keyless());
         }
         let identity = self
-            .id_of(&message, &body)
+            .id_of(&message, body)
             .map(|id| Identity::new(&id, key.as_deref(), &message.body, &history));
-        Job {
+        let particulars = Particulars {
             seed: self.seed(identity.as_ref(), sequence),
-            body,
+            decoded,
             key,
             partition: 0,
             identity,
@@ -75,41 +79,44 @@ impl Reading {
             redelivered: delivery.redelivered || delivery.delivery_count.unwrap_or(0) > 0,
             condemned: None,
             consumer,
-            received: Instant::now(),
+            received,
             confirmed: Vec::new(),
             versions: 0,
             timer: None,
             receipt: delivery.receipt,
             message,
-        }
+        };
+        particulars.into()
     }
 
     fn key_of(&self, message: &Message, body: &Bytes) -> Option<Arc<str>> {
         let content_type = message.properties.content_type.as_deref();
-        let key = match self.key.as_ref()? {
+        let key: Cow<'_, str> = match self.key.as_ref()? {
             KeySource::Header(name) => message.properties.headers.get(name).and_then(scalar)?,
-            KeySource::RoutingKeySegment(n) => message.routing_key.split('.').nth(*n)?.to_owned(),
-            KeySource::RoutingKey => message.routing_key.clone(),
-            KeySource::BodyField(name) => field::find(body, content_type, &[name]).pop()??,
+            KeySource::RoutingKeySegment(n) => message.routing_key.split('.').nth(*n)?.into(),
+            KeySource::RoutingKey => message.routing_key.as_str().into(),
+            KeySource::BodyField(name) => field::find(body, content_type, &[name]).pop()??.into(),
         };
-        (!key.is_empty() && key.len() <= KEY_BYTES).then(|| key.into())
+        (!key.is_empty() && key.len() <= KEY_BYTES).then(|| (&*key).into())
     }
 
-    fn id_of(&self, message: &Message, body: &Bytes) -> Option<Vec<u8>> {
+    fn id_of<'m>(&self, message: &'m Message, body: &Bytes) -> Option<Cow<'m, [u8]>> {
+        let bytes = |text: Cow<'m, str>| match text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        };
         let properties = &message.properties;
         let content_type = properties.content_type.as_deref();
         match &self.id {
-            IdSource::Property => properties.message_id.clone().map(String::into_bytes),
-            IdSource::Header(name) => {
-                properties.headers.get(name).and_then(scalar).map(String::into_bytes)
-            }
+            IdSource::Property => properties.message_id.as_deref().map(|id| id.as_bytes().into()),
+            IdSource::Header(name) => properties.headers.get(name).and_then(scalar).map(bytes),
             IdSource::BodyFields(names) => {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 let values: Option<Vec<String>> =
                     field::find(body, content_type, &names).into_iter().collect();
-                values.map(|values| values.join("\0").into_bytes())
+                values.map(|values| values.join("\0").into_bytes().into())
             }
-            IdSource::Hash => Some(blake3::hash(&message.body).as_bytes().to_vec()),
+            IdSource::Hash => Some(blake3::hash(&message.body).as_bytes().to_vec().into()),
             IdSource::None => None,
         }
     }
@@ -141,8 +148,9 @@ impl Reading {
     }
 }
 
-fn scalar(value: &FieldValue) -> Option<String> {
-    value.as_text().map(str::to_owned).or_else(|| value.as_i64().map(|n| n.to_string()))
+fn scalar(value: &FieldValue) -> Option<Cow<'_, str>> {
+    let text = value.as_text().map(Cow::Borrowed);
+    text.or_else(|| value.as_i64().map(|n| n.to_string().into()))
 }
 
 fn unfit(code: &str, text: String) -> Failure {
@@ -156,11 +164,11 @@ fn unfit(code: &str, text: String) -> Failure {
     }
 }
 
-/// The body without its content encoding.
-fn decode(message: &Message) -> Result<Bytes, Failure> {
+/// The body without its content encoding, where it has one.
+fn decode(message: &Message) -> Result<Option<Bytes>, Failure> {
     match message.properties.content_encoding.as_deref() {
-        None | Some("" | "identity" | "utf-8" | "UTF-8") => Ok(message.body.clone()),
-        Some("gzip" | "x-gzip") => gunzip(&message.body),
+        None | Some("" | "identity" | "utf-8" | "UTF-8") => Ok(None),
+        Some("gzip" | "x-gzip") => gunzip(&message.body).map(Some),
         Some(other) => Err(unfit(
             "content_encoding",
             format!("content encoding '{other}' isn't supported; gzip is, or none"),

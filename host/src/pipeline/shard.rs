@@ -27,8 +27,8 @@ pub enum Event {
     Add(usize, Box<Lane>),
     /// A pipeline has ended; nothing more of it will come. Answered with what its lane leaves.
     Remove(usize, oneshot::Sender<Legacy>),
-    /// A message for that pipeline.
-    Arrived(usize, Box<Job>),
+    /// Messages for that pipeline, in order.
+    Arrived(usize, Vec<Job>),
     /// That pipeline's group is through.
     Published(usize, Done),
     /// What that pipeline's lane handed over is kept.
@@ -195,10 +195,10 @@ impl<G: Guests> Worker<G> {
         match event {
             Event::Add(id, lane) => drop(self.lanes.insert(id, *lane)),
             Event::Remove(id, answer) => self.remove(id, answer),
-            Event::Arrived(id, job) => match self.lanes.get_mut(&id) {
-                Some(lane) => lane.arrived(*job),
+            Event::Arrived(id, jobs) => match self.lanes.get_mut(&id) {
+                Some(lane) => jobs.into_iter().for_each(|job| lane.arrived(job)),
                 // Its intake ended before it did, so that there is none; nobody's loss if there were.
-                None => job.receipt.settle(Settlement::Release),
+                None => jobs.into_iter().for_each(|job| job.settle(Settlement::Release)),
             },
             Event::Published(id, done) => self.tell(id, |lane| lane.published(done)),
             Event::Committed(id) => self.committed(id),

@@ -14,6 +14,7 @@ mod timers;
 
 pub use self::progress::stage_seed;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -153,8 +154,8 @@ pub struct Emitted {
     pub target: usize,
     /// What the plugin asked for.
     pub emission: Emission,
-    /// The message's body as that stage saw it.
-    pub body: Bytes,
+    /// The message's body as that stage saw it, where the emission takes it over.
+    pub body: Option<Bytes>,
     /// And its content type, where the emission takes the body over.
     pub content_type: Option<String>,
 }
@@ -367,7 +368,7 @@ impl<'r> Runner<'r> {
             Verdict::Next(None) => {}
             Verdict::Next(Some(replacement)) => {
                 if let Some(body) = replacement.body {
-                    progress.body = body;
+                    progress.body = Cow::Owned(body);
                 }
                 if let Some(content_type) = replacement.content_type {
                     progress.properties.to_mut().content_type = Some(content_type);

@@ -9,7 +9,7 @@ use wasmtime::{ResourceLimiter, UpdateDeadline};
 pub(super) use super::output::Source;
 use super::output::{LogGate, Output};
 use crate::config::PluginLimits;
-use crate::limits::{PLUGIN_CALL_WALL_FACTOR, PLUGIN_HOST_CALL_PRICE};
+use crate::limits::{PLUGIN_CALL_UNWATCHED, PLUGIN_CALL_WALL_FACTOR, PLUGIN_HOST_CALL_PRICE};
 
 /// A store's data.
 pub(super) struct Sandbox {
@@ -51,7 +51,7 @@ pub(super) struct Memory {
 pub(super) struct Timer {
     limit: Duration,
     started: Instant,
-    /// Processor time of the thread at the call's first tick; most calls end before it.
+    /// Processor time of the thread when it was first looked at; most calls end before it.
     cpu_started: Option<Duration>,
     /// What was spent when a limit was found passed.
     pub(super) passed: Option<Spent>,
@@ -176,9 +176,14 @@ impl Timer {
     /// Processor time is the thread's own, so that a busy machine blames nobody; wall time is the
     /// backstop.
     pub(super) fn check(&mut self) -> UpdateDeadline {
+        let wall = self.started.elapsed();
+        if wall < self.limit / PLUGIN_CALL_UNWATCHED {
+            // It can't have spent more than has passed.
+            return UpdateDeadline::Continue(1);
+        }
         let cpu = thread_cpu();
         let cpu_started = *self.cpu_started.get_or_insert(cpu);
-        let spent = Spent { cpu: cpu.saturating_sub(cpu_started), wall: self.started.elapsed() };
+        let spent = Spent { cpu: cpu.saturating_sub(cpu_started), wall };
         if spent.cpu > self.limit || spent.wall > self.limit * PLUGIN_CALL_WALL_FACTOR {
             self.passed = Some(spent);
             UpdateDeadline::Interrupt

@@ -4,10 +4,11 @@
 //! Whatever is read gets a generation above all that plugins were handed before, so that what they keep
 //! of a key under a generation stays true.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{COUNTER, Changes, Entry, Kept};
+use crate::maps::HashMap;
 
 /// Bytes that an entry takes beside its own.
 const OVERHEAD: usize = 160;
@@ -54,7 +55,7 @@ impl Cache {
     #[must_use]
     pub fn new(limit: usize, first: Vec<u64>) -> Self {
         Self {
-            keys: HashMap::new(),
+            keys: HashMap::default(),
             hand: VecDeque::new(),
             bytes: 0,
             limit,
@@ -169,10 +170,13 @@ impl Cache {
     }
 
     fn set(&mut self, key: &Arc<str>, stage: usize, entry: Entry, touched_s: u64) {
-        if !self.keys.contains_key(key) {
-            self.hand.push_back(Arc::clone(key));
-        }
-        let held = self.keys.entry(Arc::clone(key)).or_default();
+        let held = match self.keys.get_mut(key) {
+            Some(held) => held,
+            None => {
+                self.hand.push_back(Arc::clone(key));
+                self.keys.entry(Arc::clone(key)).or_default()
+            }
+        };
         if held.stages.len() <= stage {
             held.stages.resize_with(stage + 1, || None);
         }

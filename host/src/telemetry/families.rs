@@ -37,6 +37,7 @@ pub(super) struct Families {
     pub(super) publishes_refused: Family<Labels, Counter>,
     pub(super) rewound: Family<Labels, Counter>,
     pub(super) held_back: Family<Labels, Counter<f64, AtomicU64>>,
+    pub(super) batch_limit: Family<Labels, Gauge>,
     pub(super) ran_alone: Family<Labels, Counter>,
     pub(super) id_conflicts: Family<Labels, Counter>,
     pub(super) forged_headers: Family<Labels, Counter>,
@@ -126,6 +127,11 @@ impl Families {
             reloads: add(r, "plugin_reloads", "Other versions of plugins, by what became of them"),
             publishes_refused: add(r, "publishes_refused", "Publishes not accepted, by reason"),
             rewound: add(r, "messages_rewound", "Messages run again after a failure of their key"),
+            batch_limit: add(
+                r,
+                "pipeline_batch_limit",
+                "Messages that a batch takes at most, as a shard found last; 0 until one has",
+            ),
             held_back: seconds(r, "pipeline_held_back", "What messages waited for a rate"),
             ran_alone: add(
                 r,

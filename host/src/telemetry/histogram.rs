@@ -26,17 +26,46 @@ struct Inner {
     sum_ns: AtomicU64,
 }
 
+/// Durations that one thread has yet to tell.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Observed {
+    buckets: [u64; BOUNDS_S.len() + 1],
+    sum_ns: u64,
+}
+
+// === impl Observed ===
+
+impl Observed {
+    pub(super) fn observe(&mut self, duration: Duration) {
+        self.buckets[bucket_of(duration)] += 1;
+        self.sum_ns = self.sum_ns.saturating_add(ns(duration));
+    }
+}
+
+fn bucket_of(duration: Duration) -> usize {
+    let seconds = duration.as_secs_f64();
+    BOUNDS_S.partition_point(|bound| *bound < seconds)
+}
+
+fn ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 // === impl Histogram ===
 
 impl Histogram {
     pub(super) fn observe(&self, duration: Duration) {
-        let seconds = duration.as_secs_f64();
-        let bucket = BOUNDS_S.partition_point(|bound| *bound < seconds);
-        if let Some(bucket) = self.0.buckets.get(bucket) {
-            bucket.fetch_add(1, Ordering::Relaxed);
+        self.0.buckets[bucket_of(duration)].fetch_add(1, Ordering::Relaxed);
+        self.0.sum_ns.fetch_add(ns(duration), Ordering::Relaxed);
+    }
+
+    pub(super) fn observe_all(&self, observed: &Observed) {
+        for (bucket, seen) in self.0.buckets.iter().zip(observed.buckets) {
+            if seen > 0 {
+                bucket.fetch_add(seen, Ordering::Relaxed);
+            }
         }
-        let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        self.0.sum_ns.fetch_add(ns, Ordering::Relaxed);
+        self.0.sum_ns.fetch_add(observed.sum_ns, Ordering::Relaxed);
     }
 
     /// How many were observed.

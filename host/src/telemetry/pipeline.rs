@@ -6,11 +6,12 @@ mod state;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::time::Instant;
 
 use self::plugin::{Plugin, PluginFamilies};
 use self::state::Keyed;
@@ -19,33 +20,13 @@ use super::failures::{Failed, Failures};
 use super::families::{Families, Labels};
 use super::histogram::Histogram;
 use super::notices::Notices;
+use super::outcome::{Outcome, Together};
 use super::snapshot::PipelineSnapshot;
 use super::throttle::Throttle;
 use super::timers::TimerMetrics;
 use crate::limits;
 use crate::report::Report;
 use crate::verdict::FailureClass;
-
-/// How a delivery ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Acknowledged after its outputs were confirmed.
-    Done,
-    /// Acknowledged; a plugin finished it on purpose without a result.
-    Dropped,
-    /// Acknowledged without running: its outputs were already safe.
-    Duplicate,
-    /// Nacked into the queue's dead-letter exchange.
-    DeadLettered,
-    /// Copied to a dead-letter exchange with its reason, then acknowledged.
-    Annotated,
-    /// Failed and acknowledged, as the config asks.
-    Discarded,
-    /// Copied to a retry queue, then acknowledged.
-    Retried,
-    /// Given back to the queue.
-    Released,
-}
 
 /// The metrics of one pipeline. Cheap to clone; callable from any thread.
 #[derive(Clone, Debug)]
@@ -64,6 +45,8 @@ struct Inner {
     swap_pauses: Histogram,
     rewound: Counter,
     held_back: Counter<f64, AtomicU64>,
+    batch_limit: Gauge,
+    tuning_lines: Throttle,
     timers: TimerMetrics,
     ran_alone: Counter,
     id_conflicts: Counter,
@@ -81,37 +64,6 @@ struct Inner {
     refused_family: Family<Labels, Counter>,
     plugins: Bounded<String, Plugin>,
     plugin_families: PluginFamilies,
-}
-
-// === impl Outcome ===
-
-impl Outcome {
-    /// Every outcome, in the order of their declaration.
-    pub const ALL: [Self; 8] = [
-        Self::Done,
-        Self::Dropped,
-        Self::Duplicate,
-        Self::DeadLettered,
-        Self::Annotated,
-        Self::Discarded,
-        Self::Retried,
-        Self::Released,
-    ];
-
-    /// The label's value.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Dropped => "dropped",
-            Self::Duplicate => "duplicate",
-            Self::DeadLettered => "dead_lettered",
-            Self::Annotated => "annotated",
-            Self::Discarded => "discarded",
-            Self::Retried => "retried",
-            Self::Released => "released",
-        }
-    }
 }
 
 // === impl PipelineMetrics ===
@@ -135,6 +87,8 @@ impl PipelineMetrics {
             swap_pauses: families.swap_pauses.get_or_create_owned(&labels),
             rewound: counter(&families.rewound),
             held_back: families.held_back.get_or_create_owned(&labels),
+            batch_limit: gauge(&families.batch_limit),
+            tuning_lines: Throttle::every(limits::BATCH_TUNING_LOG_INTERVAL),
             timers: TimerMetrics::new(name, families),
             ran_alone: counter(&families.ran_alone),
             id_conflicts: counter(&families.id_conflicts),
@@ -155,22 +109,22 @@ impl PipelineMetrics {
         }))
     }
 
-    /// A delivery came.
-    pub fn received(&self, redelivered: bool) {
-        self.0.received.inc();
-        if redelivered {
-            self.0.redelivered.inc();
+    /// Deliveries came, of which so many were delivered before.
+    pub fn received(&self, deliveries: usize, redelivered: usize) {
+        self.0.received.inc_by(deliveries as u64);
+        if redelivered > 0 {
+            self.0.redelivered.inc_by(redelivered as u64);
         }
     }
 
-    /// A delivery was settled.
-    pub fn settled(&self, outcome: Outcome) {
-        self.0.settled[outcome as usize].inc();
-    }
-
-    /// From a message's delivery to its settlement.
-    pub fn processed_latency(&self, duration: Duration) {
-        self.0.latency.observe(duration);
+    /// Deliveries were settled.
+    pub fn settled(&self, together: &Together) {
+        for (counter, settled) in self.0.settled.iter().zip(together.outcomes) {
+            if settled > 0 {
+                counter.inc_by(settled);
+            }
+        }
+        self.0.latency.observe_all(&together.latencies);
     }
 
     /// The queue that the pipeline consumes: failures are counted under it.
@@ -257,6 +211,23 @@ impl PipelineMetrics {
         self.0.held_back.inc_by(time.as_secs_f64());
     }
 
+    /// A lane has found how many messages a batch is to take at most, from what a batch costs of its own and
+    /// each message, in seconds.
+    pub fn batch_limit(&self, messages: usize, (batch_s, message_s): (f64, f64)) {
+        self.0.batch_limit.set(i64::try_from(messages).unwrap_or(i64::MAX));
+        if self.0.tuning_lines.admit(Instant::now().into_std()).is_none() {
+            return;
+        }
+        let micros = |seconds: f64| (seconds * 1e7).round() / 10.0;
+        tracing::info!(
+            pipeline = self.0.name,
+            messages,
+            batch_us = micros(batch_s),
+            message_us = micros(message_s),
+            "batches take as many messages at most"
+        );
+    }
+
     /// A message ran alone, for a host died while it ran.
     pub fn ran_alone(&self) {
         self.0.ran_alone.inc();
@@ -271,7 +242,7 @@ impl PipelineMetrics {
     /// counted, and logged once in a while.
     pub fn forged_headers(&self) {
         self.0.forged.inc();
-        let Some(suppressed) = self.0.forged_lines.admit(Instant::now()) else { return };
+        let Some(suppressed) = self.0.forged_lines.admit(Instant::now().into_std()) else { return };
         tracing::warn!(
             pipeline = self.0.name,
             suppressed = (suppressed > 0).then_some(suppressed),
@@ -340,6 +311,7 @@ impl PipelineMetrics {
             publishes_refused: it.refused.all().iter().map(|(_, c)| c.get()).sum(),
             rewound: it.rewound.get(),
             held_back_s: it.held_back.get(),
+            batch_limit: it.batch_limit.get(),
             id_conflicts: it.id_conflicts.get(),
             forged_headers: it.forged.get(),
             reports_unsent: it.reports_unsent.get(),

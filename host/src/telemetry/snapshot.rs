@@ -55,6 +55,9 @@ pub struct PipelineSnapshot {
     /// Time that messages waited for the pipeline's rate, in seconds.
     #[serde(default)]
     pub held_back_s: f64,
+    /// Messages that a batch takes at most, as a shard found last; 0 until one has.
+    #[serde(default)]
+    pub batch_limit: i64,
     /// Messages with a known id and another body.
     pub id_conflicts: u64,
     /// Messages whose `sluicegate-*` headers were taken off: nobody else may write them.

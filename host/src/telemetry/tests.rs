@@ -64,11 +64,14 @@ fn parse(text: &str) -> BTreeMap<String, f64> {
 fn every_event_of_a_pipeline_shows_in_text_and_snapshot() {
     let telemetry = Telemetry::new();
     let metrics = telemetry.pipeline("readings").of_queue("meters");
-    metrics.received(false);
-    metrics.received(true);
+    metrics.received(1, 0);
+    metrics.received(1, 1);
+    let now = tokio::time::Instant::now();
+    let mut together = Together::at(now);
     for outcome in Outcome::ALL {
-        metrics.settled(outcome);
+        together.note(outcome, now - Duration::from_millis(20));
     }
+    metrics.settled(&together);
     metrics.failed(failed(&failure("bad_json")));
     metrics.emitted("alerts");
     metrics.called("judge", 7, Duration::from_millis(3), 65_536);
@@ -84,7 +87,6 @@ fn every_event_of_a_pipeline_shows_in_text_and_snapshot() {
     metrics.in_flight(-1);
     metrics.state(4, 400);
     metrics.paused(Some("broker 'main' is away"));
-    metrics.processed_latency(Duration::from_millis(20));
 
     let samples = parse(&telemetry.render());
     for (series, value) in [
@@ -143,8 +145,8 @@ fn a_snapshot_survives_its_way_through_json() {
 #[test]
 fn a_name_gets_the_same_metrics_each_time() {
     let telemetry = Telemetry::new();
-    telemetry.pipeline("a").received(false);
-    telemetry.clone().pipeline("a").received(false);
+    telemetry.pipeline("a").received(1, 0);
+    telemetry.clone().pipeline("a").received(1, 0);
     telemetry.broker("b").connected(true);
     telemetry.broker("b").reconnected();
     assert_eq!(telemetry.snapshot()[0].received, 2);

@@ -119,7 +119,11 @@ fn pipeline(queue: &str) -> Pipeline {
         outputs: BTreeMap::new(),
         prefetch: limits::PREFETCH,
         rate: None,
-        batch: BatchLimits { messages: limits::BATCH_MESSAGES, bytes: limits::BATCH_BYTES },
+        batch: BatchLimits {
+            messages: limits::BATCH_MESSAGES,
+            least: 1,
+            bytes: limits::BATCH_BYTES,
+        },
         exclusive: false,
         record: crate::config::Record::default(),
         retry: Retry {

@@ -2,8 +2,12 @@
 
 mod dispatch;
 mod end_to_end;
+mod guard;
+mod host;
 mod latency;
+mod memory;
 mod reload;
+mod scaling;
 mod storms;
 mod symbols;
 
@@ -32,6 +36,17 @@ enum Part {
     Latency(latency::Arguments),
     /// What failures cost.
     Storms(storms::Arguments),
+    /// A whole host in process, on a broker without a network.
+    Host(host::Arguments),
+    /// How that grows with shards, pipelines, stages and keys.
+    Scaling(scaling::Arguments),
+    /// What is resident.
+    Memory(memory::Arguments),
+    /// What a message costs, counted, and compared with what is kept.
+    Guard(guard::Arguments),
+    /// What the guard counts.
+    #[command(hide = true)]
+    InStep(guard::InStep),
 }
 
 /// How much to measure, and where to write it.
@@ -53,5 +68,10 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         Part::EndToEnd(arguments) => end_to_end::run(&arguments),
         Part::Latency(arguments) => latency::run(&arguments),
         Part::Storms(arguments) => storms::run(&arguments),
+        Part::Host(arguments) => host::run(&arguments),
+        Part::Scaling(arguments) => scaling::run(&arguments),
+        Part::Memory(arguments) => memory::run(&arguments),
+        Part::Guard(arguments) => guard::run(&arguments),
+        Part::InStep(arguments) => guard::in_step(&arguments),
     }
 }

@@ -11,16 +11,24 @@
 //! | [`end_to_end`] | whole processes on a RabbitMQ |
 //! | [`latency`] | how long a message takes there |
 //! | [`storms`] | what failures cost there |
+//! | [`treadmill`] | a broker without a network |
+//! | [`host`] | a whole host on it |
+//! | [`counting`] | an allocator that counts |
+//! | [`guard`] | what a message costs, counted, and compared with what is kept |
 
 pub mod amqp;
+pub mod counting;
 pub mod dispatch;
 pub mod end_to_end;
+pub mod guard;
+pub mod host;
 pub mod latency;
 pub mod method;
 pub mod reload;
 pub mod report;
 pub mod sample;
 pub mod storms;
+pub mod treadmill;
 
 /// The benchmarks' plugins, compiled.
 pub mod guests {

@@ -64,7 +64,7 @@ fn time(clock: ClockId) -> Duration {
     Duration::from_secs(part(now.tv_sec)) + Duration::from_nanos(part(now.tv_nsec))
 }
 
-/// Has contenders take turns; the first is the baseline.
+/// Has contenders take turns; the first is the baseline. They work on the thread that asks them to.
 ///
 /// # Errors
 /// One failed, or came out otherwise than the baseline.
@@ -73,16 +73,29 @@ pub fn compare(
     rounds: usize,
     turn: Duration,
 ) -> anyhow::Result<Vec<Row>> {
+    compare_by(thread_time, contenders, rounds, turn)
+}
+
+/// The same by another clock: [`process_time`], where they have threads of their own.
+///
+/// # Errors
+/// As [`compare`].
+pub fn compare_by(
+    clock: fn() -> Duration,
+    contenders: &mut [Box<dyn Contender>],
+    rounds: usize,
+    turn: Duration,
+) -> anyhow::Result<Vec<Row>> {
     let mut sizes = Vec::new();
     for contender in contenders.iter_mut() {
-        sizes.push(batches_of(contender.as_mut(), turn)?);
+        sizes.push(batches_of(clock, contender.as_mut(), turn)?);
     }
     let mut costs = vec![Vec::new(); contenders.len()];
     for round in 0..rounds {
         for step in 0..contenders.len() {
             // Nobody always follows the same one.
             let at = (step + round) % contenders.len();
-            costs[at].push(cost(contenders[at].as_mut(), sizes[at])?);
+            costs[at].push(cost(clock, contenders[at].as_mut(), sizes[at])?);
         }
     }
     let baseline = costs[0].clone();
@@ -100,22 +113,30 @@ pub fn compare(
 }
 
 /// How many batches fill a turn; warms up on the way.
-fn batches_of(contender: &mut dyn Contender, turn: Duration) -> anyhow::Result<usize> {
+fn batches_of(
+    clock: fn() -> Duration,
+    contender: &mut dyn Contender,
+    turn: Duration,
+) -> anyhow::Result<usize> {
     let mut batches = 16;
     loop {
-        let before = thread_time();
+        let before = clock();
         contender.take(batches)?;
-        if thread_time() - before >= turn {
+        if clock() - before >= turn {
             return Ok(batches);
         }
         batches *= 2;
     }
 }
 
-fn cost(contender: &mut dyn Contender, batches: usize) -> anyhow::Result<f64> {
-    let before = thread_time();
+fn cost(
+    clock: fn() -> Duration,
+    contender: &mut dyn Contender,
+    batches: usize,
+) -> anyhow::Result<f64> {
+    let before = clock();
     let done = contender.take(batches)?;
-    let spent = thread_time() - before;
+    let spent = clock() - before;
     anyhow::ensure!(done.messages > 0, "{} took nothing", contender.name());
     Ok(spent.as_secs_f64() * 1e9 / done.messages as f64)
 }

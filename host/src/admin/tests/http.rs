@@ -20,7 +20,7 @@ impl Port {
     fn of(host: FakeHost) -> Self {
         let shutdown = CancellationToken::new();
         let telemetry = Telemetry::new();
-        telemetry.pipeline("readings").received(false);
+        telemetry.pipeline("readings").received(1, 0);
         let server =
             crate::admin::http::serve(ANY_PORT, telemetry, Arc::new(host), shutdown.clone())
                 .unwrap();

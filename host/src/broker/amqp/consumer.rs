@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::Channel;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
@@ -121,6 +121,20 @@ impl Consumer for AmqpConsumer {
                     let why = format!("queue '{}' was deleted, or its leader moved", self.queue);
                     return Err(self.end(BrokerError::Cancelled(why)));
                 }
+            }
+        }
+    }
+
+    fn at_hand(&mut self) -> Option<Delivery> {
+        if self.over.is_some() || self.settler.is_stale() {
+            return None;
+        }
+        match self.stream.next().now_or_never()?? {
+            Ok(delivery) => Some(self.hand_out(delivery)),
+            Err(error) => {
+                let what = format!("consumer of queue '{}'", self.queue);
+                self.end(errors::of_channel(&error, &what));
+                None
             }
         }
     }

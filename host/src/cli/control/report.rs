@@ -54,6 +54,7 @@ fn pipelines(status: &Status) -> Table {
         ">DEAD",
         ">IN HAND",
         ">HELD BACK",
+        ">BATCH",
         ">P50",
         ">P99",
         "PAUSED BY",
@@ -71,6 +72,7 @@ fn pipelines(status: &Status) -> Table {
             &(c.dead_lettered + c.annotated + c.discarded).to_string(),
             &c.in_flight.to_string(),
             &held_back(c.held_back_s),
+            &batch_limit(c.batch_limit),
             &latency(c.latency_p50_s),
             &latency(c.latency_p99_s),
             c.paused.as_deref().unwrap_or(""),
@@ -126,6 +128,11 @@ fn uptime(seconds: u64) -> String {
 /// For how long a rate held messages back.
 fn held_back(seconds: f64) -> String {
     if seconds > 0.0 { format!("{seconds:.1} s") } else { "-".to_owned() }
+}
+
+/// Messages that a batch takes at most, where that was found.
+fn batch_limit(messages: i64) -> String {
+    if messages > 0 { messages.to_string() } else { "-".to_owned() }
 }
 
 fn latency(seconds: Option<f64>) -> String {

@@ -66,7 +66,7 @@ fn emitted(output: &str, emission: Emission) -> Emitted {
         index: 2,
         target,
         emission: Emission { output: output.to_owned(), ..emission },
-        body: Bytes::from_static(b"seen"),
+        body: Some(Bytes::from_static(b"seen")),
         content_type: Some("text/plain".to_owned()),
     }
 }

@@ -5,10 +5,10 @@ use proptest::prelude::*;
 use super::super::fixture::job;
 use super::*;
 
-const ALL: BatchLimits = BatchLimits { messages: usize::MAX, bytes: usize::MAX };
+const ALL: BatchLimits = BatchLimits { messages: usize::MAX, least: 1, bytes: usize::MAX };
 
 fn names(jobs: &[Job]) -> Vec<String> {
-    jobs.iter().map(|job| String::from_utf8(job.body.to_vec()).unwrap()).collect()
+    jobs.iter().map(|job| String::from_utf8(job.body().to_vec()).unwrap()).collect()
 }
 
 fn backlog(jobs: &[(&str, u8, &str)]) -> Backlog {
@@ -34,7 +34,7 @@ async fn an_urgent_message_lifts_the_earlier_ones_of_its_key() {
 #[tokio::test]
 async fn a_message_that_is_not_ready_holds_its_key_and_nobody_else() {
     let mut backlog = backlog(&[("a", 0, "1"), ("b", 0, "2"), ("a", 0, "3")]);
-    assert_eq!(names(&backlog.take(ALL, |job| &job.body[..] != b"1")), ["2"]);
+    assert_eq!(names(&backlog.take(ALL, |job| &job.body()[..] != b"1")), ["2"]);
     assert_eq!(names(&backlog.take(ALL, |_| true)), ["1", "3"]);
     assert!(backlog.is_empty());
 }
@@ -42,7 +42,7 @@ async fn a_message_that_is_not_ready_holds_its_key_and_nobody_else() {
 #[tokio::test]
 async fn a_batch_is_bounded_by_messages_and_by_bytes_but_never_empty() {
     let mut backlog = backlog(&[("a", 0, "11111"), ("b", 0, "22"), ("c", 0, "33")]);
-    let limits = BatchLimits { messages: 2, bytes: 3 };
+    let limits = BatchLimits { messages: 2, least: 1, bytes: 3 };
     assert_eq!(names(&backlog.take(limits, |_| true)), ["11111"]);
     assert_eq!(names(&backlog.take(limits, |_| true)), ["22"]);
 }
@@ -69,8 +69,8 @@ async fn what_runs_on_former_versions_again_reaches_to_the_last_message_that_is_
     [told("3", 7), job("a", 0, "4"), told("5", 7), told("6", 8), job("a", 0, "7")]
         .into_iter()
         .for_each(|job| backlog.push(job));
-    assert_eq!(backlog.half_told(7), HashMap::from([("a".into(), 4)]));
-    assert_eq!(backlog.half_told(8), HashMap::from([("a".into(), 5)]));
+    assert_eq!(backlog.half_told(7), [("a".into(), 4)].into_iter().collect());
+    assert_eq!(backlog.half_told(8), [("a".into(), 5)].into_iter().collect());
 }
 
 proptest! {
@@ -83,11 +83,11 @@ proptest! {
         for (n, (key, priority)) in arrivals.iter().enumerate() {
             backlog.push(job(&key.to_string(), *priority, &n.to_string()));
         }
-        let mut last: HashMap<Arc<str>, usize> = HashMap::new();
+        let mut last: HashMap<Arc<str>, usize> = HashMap::default();
         let mut taken = 0;
         while !backlog.is_empty() {
-            for job in backlog.take(BatchLimits { messages: size, bytes: 100 }, |_| true) {
-                let n: usize = std::str::from_utf8(&job.body).unwrap().parse().unwrap();
+            for job in backlog.take(BatchLimits { messages: size, least: 1, bytes: 100 }, |_| true) {
+                let n: usize = std::str::from_utf8(job.body()).unwrap().parse().unwrap();
                 let before = last.insert(job.key.clone().unwrap(), n);
                 prop_assert!(before.is_none_or(|before| before < n));
                 taken += 1;

@@ -16,7 +16,7 @@ use crate::pipeline::job::Job;
 use crate::pipeline::keeping::Handed;
 use crate::pipeline::stages::Call;
 use crate::state::{self, Change, Changes, Commit, Remembered, StoreError};
-use crate::telemetry::Outcome as Settled;
+use crate::telemetry::{Outcome as Settled, Together};
 use crate::verdict::{Failure, FailureClass};
 
 impl Lane {
@@ -158,7 +158,7 @@ impl Lane {
         let Some(mut group) = self.confirmed.take() else { return };
         group.at_us = self.shape.clock.now_us();
         let commit = self.commit_of(&group);
-        let bodies = || group.entries.iter().map(|entry| &*entry.job.body);
+        let bodies = || group.entries.iter().map(|entry| &**entry.job.body());
         fault::point(Point::PreCommit, bodies);
         let handed = if commit.is_empty() {
             Handed::Done
@@ -198,7 +198,7 @@ impl Lane {
     /// What was under way is kept.
     pub fn committed(&mut self) {
         let Some(group) = self.committing.take() else { return };
-        fault::point(Point::PostCommit, || group.entries.iter().map(|entry| &*entry.job.body));
+        fault::point(Point::PostCommit, || group.entries.iter().map(|entry| &**entry.job.body()));
         let at_us = group.at_us;
         self.timing.note(&group.changes);
         if !group.changes.is_empty() {
@@ -206,25 +206,33 @@ impl Lane {
             let usage = self.keeping.usage(&self.shape.name);
             self.shape.metrics.state(usage.keys, usage.bytes);
         }
+        let mut together = Together::at(Instant::now());
         for entry in group.entries {
-            self.finish(entry, at_us);
+            self.finish(entry, at_us, &mut together);
         }
+        self.left(&together);
         group.forgotten.into_iter().for_each(Forgotten::tell);
         self.forget_quiet();
         self.follow_timers();
         self.commit_next();
     }
 
-    fn finish(&mut self, entry: Entry, at_us: u64) {
+    fn finish(&mut self, entry: Entry, at_us: u64, together: &mut Together) {
         if let End::Dropped(reason) = &entry.end {
             tracing::debug!(pipeline = self.shape.name, reason, "dropped");
         }
         let (settlement, outcome) = entry.settlement();
         if let Some(remembered) = entry.remembered(at_us) {
-            self.window.settle(remembered, Instant::now());
+            self.window.settle(remembered, together.now());
         }
         self.note_settled(&entry.job);
-        self.settle(entry.job, settlement, outcome);
+        let job = self.reopen(entry.job);
+        if job.timer.is_some() {
+            return self.landed(&job, outcome);
+        }
+        fault::point(Point::PreAck, || std::iter::once(&**job.body()));
+        together.note(outcome, job.received);
+        job.settle(settlement);
     }
 
     /// Takes up the identities that a host before this one settled.

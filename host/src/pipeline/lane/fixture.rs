@@ -120,7 +120,7 @@ impl Bench {
                 failures: "failures".to_owned(),
                 host: "h".to_owned(),
             },
-            batch: BatchLimits { messages: 100, bytes: 1 << 20 },
+            batch: BatchLimits { messages: 100, least: 1, bytes: 1 << 20 },
             places: Place::of_stages("p", ["counter"]),
             state_keys: 1000,
             timer_keys: 1000,
@@ -171,7 +171,7 @@ impl Bench {
         job.consumer = consumer;
         job.redelivered = redelivered;
         job.receipt = Receipt::new(Arc::clone(&self.settled) as Arc<dyn Settler>, self.tags);
-        self.lane.shape.in_flight.entered(&self.lane.shape.metrics);
+        self.lane.shape.in_flight.entered(1, &self.lane.shape.metrics);
         self.lane.arrived(job);
         self.tags
     }

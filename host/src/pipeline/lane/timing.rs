@@ -6,21 +6,21 @@
 //! there on it is a message that nobody delivered. Whether it is still set is looked at when its turn comes, for
 //! messages before it may have set or cancelled it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::Lane;
 use super::group::End;
 use crate::broker::{Receipt, Settlement, Settler};
 use crate::limits::TIMERS_DUE;
+use crate::maps::{HashMap, HashSet};
 use crate::message::{FieldValue, Message, Properties};
 use crate::pipeline::address::Planned;
 use crate::pipeline::breaker::Phase;
-use crate::pipeline::job::{Fired, Job};
+use crate::pipeline::job::{Fired, Job, Particulars};
 use crate::pipeline::judge::{Sentence, judge};
 use crate::pipeline::shard::partition;
 use crate::state::{self, Changes, StoreError, Timer};
@@ -71,7 +71,7 @@ impl Settler for Nobody {
 impl Timing {
     /// Says who may run in the batch that is taken.
     pub(super) fn turns(&self) -> Turns {
-        Turns { taken: (!self.flying.is_empty()).then(HashSet::new) }
+        Turns { taken: (!self.flying.is_empty()).then(HashSet::default) }
     }
 
     /// Something of the key may have been kept or undone.
@@ -196,7 +196,7 @@ impl Lane {
         }
         let job = self.fired(&spot, timer);
         self.timing.flying.insert(spot);
-        self.shape.in_flight.entered(&self.shape.metrics);
+        self.shape.in_flight.entered(1, &self.shape.metrics);
         self.backlog.push(job);
     }
 
@@ -214,9 +214,9 @@ impl Lane {
         let message =
             Message { routing_key: timer.name.to_string(), properties, ..Message::default() };
         let first = *seed.finalize().as_bytes().first_chunk().unwrap_or(&[0; 16]);
-        Job {
+        Job::from(Particulars {
             message,
-            body: Bytes::new(),
+            decoded: None,
             key: Some(Arc::clone(key)),
             identity: None,
             seed: first,
@@ -235,7 +235,7 @@ impl Lane {
             partition: u8::try_from(partition(key)).unwrap_or(0),
             timer: Some(Fired { stage: *stage, due_us: timer.due_us }),
             receipt: Receipt::new(Arc::new(Nobody), 0),
-        }
+        })
     }
 
     /// Takes timers out of a batch that aren't set any more, or were set anew.

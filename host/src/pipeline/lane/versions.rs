@@ -5,12 +5,12 @@
 //! sets of versions at the most: where a third is to serve while the first may still be needed, nothing new
 //! begins until it isn't.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::Lane;
+use crate::maps::HashMap;
 use crate::pipeline::job::Job;
 use crate::pipeline::stages::Call;
 
@@ -95,7 +95,7 @@ impl Lane {
     /// Who may run on those versions.
     pub(super) fn casting(&self, versions: u64) -> Casting {
         let Versions { serving, former, awaited } = self.versions;
-        let again = former.map_or_else(HashMap::new, |former| self.backlog.half_told(former));
+        let again = former.map_or_else(HashMap::default, |former| self.backlog.half_told(former));
         Casting { again, former: versions != serving, held: awaited.is_some() }
     }
 }

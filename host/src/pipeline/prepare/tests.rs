@@ -23,7 +23,8 @@ fn message() -> Message {
 }
 
 fn prepare(reading: &Reading, message: Message, sequence: u64) -> Job {
-    reading.prepare(Arrival { delivery: fixture::delivery(message), consumer: 1, sequence })
+    let (delivery, received) = (fixture::delivery(message), Instant::now());
+    reading.prepare(Arrival { delivery, received, consumer: 1, sequence })
 }
 
 fn gzip(bytes: &[u8]) -> Bytes {
@@ -53,7 +54,7 @@ async fn the_key_is_found_wherever_the_config_says() {
 async fn a_required_key_that_is_missing_makes_the_message_unfit() {
     let mut reading = reading(Some(KeySource::Header("absent".to_owned())), IdSource::Property);
     reading.key_required = true;
-    let failure = prepare(&reading, message(), 0).unfit.unwrap();
+    let failure = prepare(&reading, message(), 0).unfit.take().unwrap();
     assert_eq!(failure.code, "no_key");
     assert!(failure.text.contains("header 'absent'"), "{}", failure.text);
 }
@@ -90,14 +91,14 @@ async fn gzip_is_decoded_within_its_limit_and_other_encodings_are_refused_by_nam
     };
     let job = encoded("gzip", gzip(br#"{"meter":"zipped"}"#));
     assert_eq!(
-        (job.key.as_deref(), &job.body[..]),
+        (job.key.as_deref(), &job.body()[..]),
         (Some("zipped"), &br#"{"meter":"zipped"}"#[..])
     );
 
-    let code = |job: Job| job.unfit.unwrap().code;
+    let code = |mut job: Job| job.unfit.take().unwrap().code;
     assert_eq!(code(encoded("gzip", Bytes::from_static(b"plain"))), "gzip");
     assert_eq!(code(encoded("gzip", gzip(&vec![0; DECODED_BODY_BYTES + 1]))), "decoded_too_large");
-    let failure = encoded("br", Bytes::new()).unfit.unwrap();
+    let failure = encoded("br", Bytes::new()).unfit.take().unwrap();
     assert_eq!(failure.code, "content_encoding");
     assert!(failure.text.contains("'br'"), "{}", failure.text);
 }

@@ -18,7 +18,7 @@ pub(super) struct Progress<'j> {
     /// The job.
     pub(super) job: &'j Job,
     /// Its body, as the stages so far have left it.
-    pub(super) body: Bytes,
+    pub(super) body: Cow<'j, Bytes>,
     /// Its properties, likewise; its own, where a stage changed them.
     pub(super) properties: Cow<'j, Properties>,
     emitted: Vec<Emitted>,
@@ -36,7 +36,7 @@ impl<'j> Progress<'j> {
         Self {
             at,
             job,
-            body: job.body.clone(),
+            body: Cow::Borrowed(job.body()),
             properties: Cow::Borrowed(&job.message.properties),
             emitted: Vec::new(),
             outcome: None,
@@ -96,8 +96,8 @@ impl<'j> Progress<'j> {
                 stage,
                 index,
                 target: resolve(&emission.output)?,
+                body: emission.body.is_none().then(|| Bytes::clone(&self.body)),
                 emission,
-                body: self.body.clone(),
                 content_type: inherits.then(|| self.properties.content_type.clone()).flatten(),
             });
         }
