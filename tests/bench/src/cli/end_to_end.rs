@@ -27,9 +27,9 @@ pub(crate) struct Arguments {
     /// Only what acknowledges (false), or publishes too (true).
     #[arg(long)]
     publishes: Option<bool>,
-    /// Messages of a run.
-    #[arg(long, default_value_t = 60_000)]
-    messages: u32,
+    /// Messages of a run; else as many as keep the slowest from taking minutes.
+    #[arg(long)]
+    messages: Option<u32>,
     /// Rounds.
     #[arg(long)]
     rounds: Option<usize>,
@@ -72,23 +72,32 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn settings(arguments: &Arguments) -> impl Iterator<Item = Setting> {
-    let rounds = arguments.rounds.unwrap_or(if arguments.common.quick { 3 } else { 9 });
-    let messages = arguments.messages;
+    let quick = arguments.common.quick;
+    let rounds = arguments.rounds.unwrap_or(if quick { 1 } else { 5 });
+    let messages = move |publishes| match (publishes, quick) {
+        (false, false) => 100_000,
+        (false, true) => 30_000,
+        (true, false) => 15_000,
+        (true, true) => 5_000,
+    };
     let both = [false, true].into_iter().filter(|it| arguments.publishes.is_none_or(|p| p == *it));
     both.flat_map(|publishes| [Kind::Classic, Kind::Quorum].map(|kind| (publishes, kind)))
         .flat_map(|(publishes, kind)| [100, 1024].map(|bytes| (publishes, kind, bytes)))
         .filter(|it| arguments.kind.is_none_or(|kind| kind == it.1))
         .filter(|it| arguments.bytes.is_none_or(|bytes| bytes == it.2))
-        .map(move |(publishes, kind, bytes)| Setting {
-            kind,
-            bytes,
-            publishes,
-            messages,
-            warm_up: messages / 5,
-            rest: messages / 20,
-            rounds,
-            prefetch: arguments.prefetch,
-            together: arguments.together,
+        .map(move |(publishes, kind, bytes)| {
+            let messages = arguments.messages.unwrap_or_else(|| messages(publishes));
+            Setting {
+                kind,
+                bytes,
+                publishes,
+                messages,
+                warm_up: messages / 5,
+                rest: messages / 20,
+                rounds,
+                prefetch: arguments.prefetch,
+                together: arguments.together,
+            }
         })
 }
 
