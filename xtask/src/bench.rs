@@ -8,8 +8,18 @@ use anyhow::{Context as _, Result, bail};
 use crate::{cargo, run as run_command};
 
 /// The parts that `cargo xtask bench` goes through, the quickest first.
-const PARTS: [&str; 9] =
-    ["guard", "dispatch", "host", "scaling", "memory", "reload", "end-to-end", "latency", "storms"];
+const PARTS: [&str; 10] = [
+    "guard",
+    "dispatch",
+    "host",
+    "scaling",
+    "memory",
+    "reload",
+    "start",
+    "latency",
+    "storms",
+    "end-to-end",
+];
 /// A part in a workspace of its own, since it brings two more engines along.
 const PEERS: &str = "peers";
 /// Where the results lie, one file a part.

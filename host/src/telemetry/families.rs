@@ -130,7 +130,7 @@ impl Families {
             batch_limit: add(
                 r,
                 "pipeline_batch_limit",
-                "Messages that a batch takes at most, as a shard found last; 0 until one has",
+                "Messages of a batch at most; 0: not found",
             ),
             held_back: seconds(r, "pipeline_held_back", "What messages waited for a rate"),
             ran_alone: add(

@@ -8,6 +8,7 @@ mod latency;
 mod memory;
 mod reload;
 mod scaling;
+mod start;
 mod storms;
 mod symbols;
 
@@ -34,6 +35,8 @@ enum Part {
     EndToEnd(end_to_end::Arguments),
     /// From a producer to the settlement, and to the output.
     Latency(latency::Arguments),
+    /// From the command to the first message settled.
+    Start(start::Arguments),
     /// What failures cost.
     Storms(storms::Arguments),
     /// A whole host in process, on a broker without a network.
@@ -67,6 +70,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         Part::Symbols(arguments) => symbols::run(&arguments),
         Part::EndToEnd(arguments) => end_to_end::run(&arguments),
         Part::Latency(arguments) => latency::run(&arguments),
+        Part::Start(arguments) => start::run(&arguments),
         Part::Storms(arguments) => storms::run(&arguments),
         Part::Host(arguments) => host::run(&arguments),
         Part::Scaling(arguments) => scaling::run(&arguments),

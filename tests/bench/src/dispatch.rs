@@ -88,6 +88,10 @@ pub fn messages(logic: Logic, bytes: usize, keys: usize) -> anyhow::Result<Vec<S
     samples(Wanted { messages: 16 * 1024, keys, bytes, encoding: logic.encoding() })
 }
 
+/// Makes more contenders for a logic, its messages and how many of them a call takes.
+pub type More<'m> =
+    dyn FnMut(Logic, &[Sample], usize) -> anyhow::Result<Vec<Box<dyn Contender>>> + 'm;
+
 /// Compares those contenders, and what `more` adds to them.
 ///
 /// # Errors
@@ -97,7 +101,7 @@ pub fn run(
     bytes: usize,
     batch: usize,
     effort: Effort,
-    more: &mut dyn FnMut(Logic, &[Sample], usize) -> anyhow::Result<Vec<Box<dyn Contender>>>,
+    more: &mut More<'_>,
 ) -> anyhow::Result<Compared> {
     let samples = messages(logic, bytes, 1000)?;
     let mut contenders: Vec<Box<dyn Contender>> = vec![
@@ -139,7 +143,7 @@ impl Turns {
     }
 
     /// The next batch.
-    pub fn next(&mut self) -> &[Sample] {
+    pub fn take(&mut self) -> &[Sample] {
         if self.next + self.batch > self.samples.len() {
             self.next = 0;
         }

@@ -42,8 +42,9 @@ pub struct Plan {
     pub stages: usize,
     /// Keys.
     pub keys: u64,
-    /// Most messages of a batch; the host's own default where nothing is said.
-    pub batch: Option<usize>,
+    /// Fewest and most messages of a batch, within which a lane tunes itself; the host's own defaults where
+    /// nothing is said.
+    pub batch: Option<(usize, usize)>,
     /// Messages that are handed out in step; as many as it takes, where nothing is said.
     pub step: Option<u16>,
 }
@@ -111,7 +112,9 @@ impl Plan {
             self.logic.as_str()
         );
         let stages = vec!["\"plugin\""; self.stages].join(", ");
-        let batch = self.batch.map_or(String::new(), |n| format!("batch.messages = {n}\n"));
+        let batch = self.batch.map_or(String::new(), |(least, most)| {
+            format!("batch = {{ least = {least}, messages = {most} }}\n")
+        });
         for n in 0..self.pipelines {
             write!(
                 text,
@@ -152,6 +155,13 @@ impl Host {
             runtime,
             _folder: folder,
         })
+    }
+
+    /// Messages that a batch takes at most, as the host found; 0 where it hasn't.
+    #[must_use]
+    pub fn batch_limit(&self) -> i64 {
+        let pipelines = self.service.iter().flat_map(|service| service.status().pipelines);
+        pipelines.map(|pipeline| pipeline.counters.batch_limit).next().unwrap_or(0)
     }
 
     /// Takes that many messages, spread over its pipelines.

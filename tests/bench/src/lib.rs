@@ -15,6 +15,7 @@
 //! | [`host`] | a whole host on it |
 //! | [`counting`] | an allocator that counts |
 //! | [`guard`] | what a message costs, counted, and compared with what is kept |
+//! | [`start`] | from the command to the first message settled |
 
 pub mod amqp;
 pub mod counting;
@@ -27,6 +28,7 @@ pub mod method;
 pub mod reload;
 pub mod report;
 pub mod sample;
+pub mod start;
 pub mod storms;
 pub mod treadmill;
 

@@ -22,6 +22,16 @@ pub trait Contender {
     fn take(&mut self, batches: usize) -> anyhow::Result<Done>;
 }
 
+impl<C: Contender + ?Sized> Contender for &mut C {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn take(&mut self, batches: usize) -> anyhow::Result<Done> {
+        (**self).take(batches)
+    }
+}
+
 /// What came of some batches: the same with every contender, or one of them is wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Done {
@@ -82,7 +92,7 @@ pub fn compare(
 /// As [`compare`].
 pub fn compare_by(
     clock: fn() -> Duration,
-    contenders: &mut [Box<dyn Contender>],
+    contenders: &mut [Box<dyn Contender + '_>],
     rounds: usize,
     turn: Duration,
 ) -> anyhow::Result<Vec<Row>> {

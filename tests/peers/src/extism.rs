@@ -64,7 +64,7 @@ impl Extism {
     }
 
     fn call(&mut self, done: &mut Done) -> anyhow::Result<()> {
-        let samples = self.turns.next();
+        let samples = self.turns.take();
         if self.usage == Usage::Bodies {
             for sample in samples {
                 let answer: &[u8] = self.plugin.call("one", &*sample.body)?;

@@ -41,7 +41,7 @@ impl Fluvio {
         if self.bytes > CHAIN_BYTES {
             self.renew()?;
         }
-        let samples = self.turns.next();
+        let samples = self.turns.take();
         let taken = samples.len();
         let records: Vec<Record> = samples
             .iter()

@@ -1,6 +1,7 @@
 //! `memory`: what is resident: idle, per plugin instance, per million keys, over many messages.
 
 use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -14,6 +15,9 @@ use sluicegate_bench::host::{Host, Plan};
 use sluicegate_bench::report;
 
 use super::Common;
+
+/// How often another process is looked at.
+const POLL: Duration = Duration::from_millis(100);
 
 /// What to look at: everything, where nothing is said.
 #[derive(Args)]
@@ -127,6 +131,10 @@ impl Drop for Running {
 }
 
 /// What a process has once it stays the same for a while.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "another process doesn't say when it has come to rest"
+)]
 fn resting(running: Running) -> anyhow::Result<f64> {
     let began = Instant::now();
     let mut before = (0.0, Instant::now());
@@ -140,7 +148,7 @@ fn resting(running: Running) -> anyhow::Result<f64> {
         {
             return Ok(now);
         }
-        std::thread::sleep(Duration::from_millis(100));
+        sleep(POLL);
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
+use sluicegate::limits;
 use sluicegate_bench::dispatch::Logic;
 use sluicegate_bench::host::{Host, Plan};
 use sluicegate_bench::method::{Contender, Row, compare_by, process_time};
@@ -16,7 +17,7 @@ use super::Common;
 pub(crate) struct Arguments {
     #[command(flatten)]
     common: Common,
-    /// Only by that: `shards`, `pipelines`, `stages` or `keys`.
+    /// Only by that: `shards`, `pipelines`, `stages`, `keys`, `batches` or `batches with state`.
     #[arg(long)]
     by: Option<String>,
 }
@@ -28,6 +29,8 @@ struct Grown {
     rows: Vec<Row>,
     /// Messages in a second, by the clock on the wall, in the rows' order.
     per_second: Vec<f64>,
+    /// What the host found that a batch takes at most, in the rows' order.
+    batch_limits: Vec<i64>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -39,29 +42,40 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         let Some(first) = plans.first() else { continue };
         let again = first.clone().named(format!("{}, again", first.name));
-        let mut contenders: Vec<Box<dyn Contender>> = Vec::new();
+        let mut hosts: Vec<Host> = Vec::new();
         for plan in plans.iter().take(1).chain([&again]).chain(plans.iter().skip(1)) {
             let host = Host::start(plan)?;
             // Every key is there before anything is measured.
             host.run(plan.keys)?;
-            contenders.push(Box::new(host));
+            hosts.push(host);
         }
         let turn = Duration::from_millis(turn);
+        let mut contenders: Vec<Box<dyn Contender + '_>> =
+            hosts.iter_mut().map(|host| Box::new(host) as Box<dyn Contender + '_>).collect();
         let rows = compare_by(process_time, &mut contenders, rounds, turn)?;
-        let per_second = contenders.iter_mut().map(|host| rate(host.as_mut()));
+        drop(contenders);
+        let per_second = hosts.iter_mut().map(|host| rate(host));
         let per_second = per_second.collect::<anyhow::Result<Vec<f64>>>()?;
+        let batch_limits: Vec<i64> = hosts.iter().map(Host::batch_limit).collect();
         println!("{by}: processor time of a message, times the first's; messages a second");
         report::print(&rows);
-        for (row, rate) in rows.iter().zip(&per_second) {
-            println!("  {:24} {rate:10.0} /s", row.name);
+        for ((row, rate), limit) in rows.iter().zip(&per_second).zip(&batch_limits) {
+            println!("  {:24} {rate:10.0} /s, batches of {limit} at most", row.name);
         }
-        all.push(Grown { by, rows, per_second });
+        all.push(Grown { by, rows, per_second, batch_limits });
     }
     report::write(arguments.common.json.as_deref(), &all)
 }
 
-fn dimensions() -> [(&'static str, Vec<Plan>); 4] {
+fn dimensions() -> [(&'static str, Vec<Plan>); 6] {
     let pass = || Plan::of(Logic::Pass);
+    let batches = |logic: Logic| {
+        let fixed = [1, 16, 64, 256, 1000].map(|n| ((n, n), format!("fixed at {n}")));
+        let tuned = [256, 1000].map(|n| ((limits::BATCH_LEAST, n), format!("tuned up to {n}")));
+        let all = fixed.into_iter().chain(tuned);
+        all.map(|(batch, name)| Plan { batch: Some(batch), ..Plan::of(logic) }.named(name))
+            .collect()
+    };
     let plural = |n: usize| if n == 1 { "" } else { "s" };
     [
         (
@@ -97,6 +111,8 @@ fn dimensions() -> [(&'static str, Vec<Plan>); 4] {
                 })
                 .to_vec(),
         ),
+        ("batches", batches(Logic::Pass)),
+        ("batches with state", batches(Logic::Anomaly)),
     ]
 }
 

@@ -33,7 +33,7 @@ impl Contender for Native {
     fn take(&mut self, batches: usize) -> anyhow::Result<Done> {
         let mut done = Done::default();
         for _ in 0..batches {
-            for sample in self.turns.next() {
+            for sample in self.turns.take() {
                 done.messages += 1;
                 let sample = black_box(sample);
                 let encoding = match self.logic {

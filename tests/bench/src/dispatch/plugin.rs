@@ -60,7 +60,7 @@ impl Sandboxed {
     }
 
     fn call(&mut self, done: &mut Done) -> anyhow::Result<()> {
-        let samples = self.turns.next();
+        let samples = self.turns.take();
         self.batch += 1;
         // Which keys the batch has, by place in `states`.
         let mut keys: Vec<usize> = Vec::new();

@@ -52,7 +52,7 @@ impl Records {
     }
 
     fn call(&mut self, done: &mut Done) -> anyhow::Result<()> {
-        let samples = self.turns.next();
+        let samples = self.turns.take();
         let messages: Vec<Message> = samples
             .iter()
             .map(|sample| Message {
