@@ -49,9 +49,13 @@ pub struct Window {
 /// How messages of one id ended: the last one, and what is rare, others with another body or history.
 #[derive(Debug)]
 struct Ends {
-    last: ([u8; 16], End),
-    others: Option<Box<Vec<([u8; 16], End)>>>,
+    last: Ended,
+    #[expect(clippy::box_collection, reason = "mostly there are none: a word instead of three")]
+    others: Option<Box<Vec<Ended>>>,
 }
+
+/// The rest of an identity, and how it ended.
+type Ended = ([u8; 16], End);
 
 /// How a message ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -299,16 +299,13 @@ impl Intake {
                     continue;
                 }
             };
-            let wider;
-            match next {
-                Ok(delivery) => {
-                    wider = self.deal(delivery, &mut *consumer, counts, !probing).await;
-                }
+            let wider = match next {
+                Ok(delivery) => self.deal(delivery, &mut *consumer, counts, !probing).await,
                 Err(error) => {
                     self.forget(counts.consumers).await;
                     return Err(error);
                 }
-            }
+            };
             if probing {
                 if !trying_plugin && counts.deliveries - before >= PROBE_MESSAGES {
                     self.breaker.passed();

@@ -37,11 +37,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     report::write(arguments.common.json.as_deref(), &all)
 }
 
+/// A part of a start, and how long it took.
+type Part = (&'static str, fn(&Times) -> f64);
+
 fn print(started: &Started) {
     let Case { plugins, warm } = started.case;
     let temperature = if warm { "warm" } else { "cold" };
     println!("{plugins} plugins, {temperature}: {} starts, ms", started.all.len());
-    let parts: [(&str, fn(&Times) -> f64); 7] = [
+    let parts: [Part; 7] = [
         ("command to handshake", |it| it.handshake),
         ("to a consumer", |it| it.consumes),
         ("to a delivery", |it| it.delivered),
