@@ -29,7 +29,7 @@ const FEW: u64 = 1024;
 /// Messages of one kind more: many, so that what a run costs beside them weighs little.
 const COUNTED: u64 = 32 * 1024;
 /// How often a run is tried.
-const TRIES: usize = 5;
+const TRIES: usize = 20;
 /// Messages that are handed out together: what an intake deals out at once.
 const STEP: u16 = 64;
 
@@ -76,25 +76,12 @@ impl Figures {
         let folder = tempfile::tempdir()?;
         // Whatever is compiled once is compiled now.
         instructions(None, folder.path())?;
-        let all = std::thread::scope(|scope| {
-            let count = |extra| {
-                let folder = folder.path();
-                move || instructions(extra, folder)
-            };
-            let base = scope.spawn(count(None));
-            let (mut runs, mut counts) = (Vec::new(), vec![joined(base)]);
-            for pair in LOGICS.chunks(2) {
-                runs.extend(pair.iter().map(|logic| scope.spawn(count(Some(*logic)))));
-                counts.extend(runs.drain(..).map(joined));
-            }
-            counts.into_iter().collect::<anyhow::Result<Vec<u64>>>()
-        })?;
-        let Some((base, counts)) = all.split_first() else { bail!("nothing was counted") };
+        let base = instructions(None, folder.path())?;
         let mut message = BTreeMap::new();
-        for (logic, count) in LOGICS.into_iter().zip(counts) {
-            let instructions = count.saturating_sub(*base) as f64 / COUNTED as f64;
-            let cost =
-                Cost { instructions: instructions.round(), allocations: allocations(logic)? };
+        for logic in LOGICS {
+            let more = instructions(Some(logic), folder.path())?.saturating_sub(base);
+            let instructions = (more as f64 / COUNTED as f64).round();
+            let cost = Cost { instructions, allocations: allocations(logic)? };
             message.insert(logic.as_str().to_owned(), cost);
         }
         Ok(Self { made_with: made_with()?, message })
@@ -149,10 +136,6 @@ impl Figures {
 #[must_use]
 pub fn kept() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("guard.toml")
-}
-
-fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, anyhow::Result<T>>) -> anyhow::Result<T> {
-    thread.join().unwrap_or_else(|_| bail!("it panicked"))
 }
 
 fn plan(logic: Logic) -> Plan {
