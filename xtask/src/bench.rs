@@ -5,11 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{cargo, run as run_command};
+use crate::{cargo, rabbitmq, run as run_command};
 
 /// The parts that `cargo xtask bench` goes through, the quickest first.
 const PARTS: [&str; 10] = [
-    "guard",
+    GUARD,
     "dispatch",
     "host",
     "scaling",
@@ -22,6 +22,8 @@ const PARTS: [&str; 10] = [
 ];
 /// A part in a workspace of its own, since it brings two more engines along.
 const PEERS: &str = "peers";
+/// The part that counts instructions.
+const GUARD: &str = "guard";
 /// Where the results lie, one file a part.
 const RESULTS: &str = "target/bench";
 
@@ -35,6 +37,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     };
     if let Some(unknown) = parts.iter().find(|part| !PARTS.contains(part) && **part != PEERS) {
         bail!("there is no part '{unknown}'; there are {} and {PEERS}", PARTS.join(", "));
+    }
+    if parts.contains(&GUARD) {
+        rabbitmq::ensure_valgrind()?;
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let results = root.join(RESULTS);

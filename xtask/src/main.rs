@@ -1,6 +1,6 @@
 //! `cargo xtask`: what cargo can't do alone.
 //!
-//! `setup` makes a machine able to run everything: the wasm target, a RabbitMQ, valgrind. `test` is `setup`
+//! `setup` makes a machine able to run everything: the wasm target, a RabbitMQ. `test` is `setup`
 //! and every test; `ci` is the whole gate; `brokers` runs what speaks to a broker on newer RabbitMQs;
 //! `chaos` breaks things for as long as it is told to; `swaps` swaps versions of a plugin under load;
 //! `bench` measures what it costs; `timers` and `keys` do with a million of them;
@@ -22,9 +22,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 const USAGE: &str = "\
-cargo xtask setup          install what the tests need: the wasm target, a RabbitMQ, valgrind
+cargo xtask setup          install what the tests need: the wasm target, a RabbitMQ
 cargo xtask test [ARGS]    setup, then every test; ARGS go to cargo test
-cargo xtask ci             formatting, every test, clippy, rustdoc, what a message costs; with times
+cargo xtask ci             formatting, every test, clippy, rustdoc; with times
 cargo xtask chaos [--for 10m | --faults N] [--seed N] [--only FAULT,...] [--hurry PERCENT]
                        breaks host, broker and network under load, and counts what became of it
 cargo xtask swaps [N]      versions of a plugin take turns under load N times, 300 by default
@@ -72,7 +72,6 @@ fn main() -> ExitCode {
 
 fn setup() -> Result<()> {
     wasm_target()?;
-    rabbitmq::ensure_valgrind()?;
     rabbitmq::ensure()
 }
 
@@ -107,7 +106,6 @@ fn gate(times: &mut Times) -> Result<suite::Summary> {
         doc.args(["doc", "--release", "--workspace", "--no-deps"]);
         run(doc.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
-    times.take("guard", || bench::run(&["guard".to_owned()]))?;
     Ok(summary)
 }
 
