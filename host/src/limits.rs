@@ -29,7 +29,7 @@ pub const PREFETCH: u16 = 1000;
 /// Messages in one `process` call.
 pub const BATCH_MESSAGES: usize = 256;
 /// Messages in one `process` call that a lane tunes itself down to at most.
-pub const BATCH_LEAST: usize = 8;
+pub const BATCH_LEAST: usize = 64;
 /// What a batch costs of its own is no more than this share of it, where the lane tunes itself.
 pub const BATCH_FIXED_SHARE: f64 = 0.05;
 /// Batches that count for a lane's tuning; what was before them fades.

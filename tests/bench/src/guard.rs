@@ -15,6 +15,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
+use sluicegate::limits;
 
 use crate::counting::counted;
 use crate::dispatch::Logic;
@@ -139,7 +140,9 @@ pub fn kept() -> PathBuf {
 }
 
 fn plan(logic: Logic) -> Plan {
-    Plan { step: Some(STEP), ..Plan::of(logic) }
+    // A limit that tunes itself goes by times, which differ.
+    let batch = Some((limits::BATCH_MESSAGES, limits::BATCH_MESSAGES));
+    Plan { step: Some(STEP), batch, ..Plan::of(logic) }
 }
 
 /// What callgrind looks at: all kinds of messages, and many more of one.
