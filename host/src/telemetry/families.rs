@@ -111,11 +111,7 @@ impl Families {
             settled: add(r, "messages_settled", "Deliveries settled, by how they ended"),
             in_flight: add(r, "messages_in_flight", "Deliveries taken and not yet settled"),
             latency: seconds(r, "message_duration", "From delivery to settlement"),
-            failures: add(
-                r,
-                "failures",
-                "Failed messages, by class, code, plugin and what becomes of them",
-            ),
+            failures: add(r, "failures", "Failed messages, by class, code, plugin"),
             emissions: add(r, "emissions", "Messages that plugins put on an output"),
             calls: seconds(r, "plugin_call_duration", "Wall time of a plugin's process call"),
             called_messages: add(r, "plugin_messages", "Messages handed to a plugin"),
@@ -127,11 +123,7 @@ impl Families {
             reloads: add(r, "plugin_reloads", "Other versions of plugins, by what became of them"),
             publishes_refused: add(r, "publishes_refused", "Publishes not accepted, by reason"),
             rewound: add(r, "messages_rewound", "Messages run again after a failure of their key"),
-            batch_limit: add(
-                r,
-                "pipeline_batch_limit",
-                "Messages of a batch at most; 0: not found",
-            ),
+            batch_limit: add(r, "pipeline_batch_limit", "Messages of a batch at most"),
             held_back: seconds(r, "pipeline_held_back", "What messages waited for a rate"),
             ran_alone: add(
                 r,

@@ -1,6 +1,6 @@
 //! One attempt at the open messages of a group: write all, wait for every confirm, then judge.
 
-use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use lapin::message::BasicReturnMessage;
 use lapin::options::BasicPublishOptions;
 use lapin::{Channel, Confirmation, PublisherConfirm};
@@ -157,17 +157,10 @@ async fn write_all(
         {
             let body = &group[at].body;
             bytes += body.len();
-            // Each is handed over when first polled, and that happens in order; then they are waited for in
-            // that order as well. To join them all would wake, and allocate for, each on its own.
-            let mut write = Box::pin(write_one(channel, message, body));
-            window.push(write.as_mut().now_or_never().ok_or(write));
+            window.push(write_one(channel, message, body));
         }
-        for write in window {
-            confirms.push(match write {
-                Ok(written) => written,
-                Err(waits) => waits.await,
-            });
-        }
+        // Each is handed over when first polled, and that happens in order.
+        confirms.extend(join_all(window).await);
     }
 }
 
