@@ -200,7 +200,9 @@ fn counted_once(extra: Option<Logic>, folder: &Path) -> anyhow::Result<u64> {
     if let Some(extra) = extra {
         command.args(["--extra", extra.as_str()]);
     }
-    let output = command.output().context("valgrind can't be started: `cargo xtask setup`")?;
+    let output = command
+        .output()
+        .context("valgrind can't be started; `cargo xtask bench guard` installs it")?;
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
         bail!("under callgrind it failed: {said}");

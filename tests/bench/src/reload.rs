@@ -54,18 +54,7 @@ fn calls(mut instance: Instance, samples: &[Sample], made: &mut Made) -> anyhow:
             .iter()
             .map(|sample| {
                 let next = u32::try_from(keys.len()).unwrap_or(u32::MAX);
-                Input {
-                    exchange: "meters",
-                    routing_key: &sample.routing_key,
-                    key: Some(&sample.key),
-                    properties: &sample.properties,
-                    body: &sample.body,
-                    attempt: 1,
-                    seed: [7; 16],
-                    slot: Some(*keys.entry(&sample.key).or_insert(next)),
-                    row: None,
-                    due_us: None,
-                }
+                sample.input(Some(*keys.entry(&sample.key).or_insert(next)))
             })
             .collect();
         let states = vec![StateSlot { bytes: None, generation: 0 }; keys.len()];

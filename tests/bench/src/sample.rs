@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bench_logic::{Encoding, Reading};
 use bytes::Bytes;
 use sluicegate::message::Properties;
+use sluicegate::plugin::Input;
 
 /// 2026-01-01.
 const START_S: u32 = 1_767_225_600;
@@ -22,6 +23,25 @@ pub struct Sample {
     pub properties: Properties,
     /// Its body.
     pub body: Bytes,
+}
+
+impl Sample {
+    /// As a plugin is handed it, at its first attempt, with its state in that slot.
+    #[must_use]
+    pub fn input(&self, slot: Option<u32>) -> Input<'_> {
+        Input {
+            exchange: "meters",
+            routing_key: &self.routing_key,
+            key: Some(&self.key),
+            properties: &self.properties,
+            body: &self.body,
+            attempt: 1,
+            seed: [7; 16],
+            slot,
+            row: None,
+            due_us: None,
+        }
+    }
 }
 
 /// What messages are wanted.

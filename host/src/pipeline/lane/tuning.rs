@@ -30,7 +30,7 @@ const ASIDE: u32 = 4;
 const SPREAD: f64 = 0.1;
 
 /// A lane's limit.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tuner {
     seen: u32,
     /// Means: messages, seconds, and their products.
@@ -41,21 +41,6 @@ pub(super) struct Tuner {
     fixed_s: f64,
     each_s: f64,
     limit: Option<usize>,
-}
-
-impl Default for Tuner {
-    fn default() -> Self {
-        Self {
-            seen: 0,
-            messages: 0.0,
-            seconds: 0.0,
-            squares: 0.0,
-            products: 0.0,
-            fixed_s: 0.0,
-            each_s: 0.0,
-            limit: None,
-        }
-    }
 }
 
 impl Tuner {

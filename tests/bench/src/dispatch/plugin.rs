@@ -84,18 +84,7 @@ impl Sandboxed {
                     }
                     state.slot.1
                 });
-                Input {
-                    exchange: "meters",
-                    routing_key: &sample.routing_key,
-                    key: Some(&sample.key),
-                    properties: &sample.properties,
-                    body: &sample.body,
-                    attempt: 1,
-                    seed: [7; 16],
-                    slot,
-                    row: None,
-                    due_us: None,
-                }
+                sample.input(slot)
             })
             .collect();
         let states: Vec<StateSlot<'_>> = keys
