@@ -101,7 +101,7 @@ pub trait Consumer: Send {
     async fn next(&mut self) -> Result<Delivery, BrokerError>;
 
     /// A delivery that is here already, if the consumer knows of one; it waits for none. Spares whoever
-    /// takes many a future for each.
+    /// takes many a future for each. Whether the consumer is over, [`Consumer::next`] tells afterwards.
     fn at_hand(&mut self) -> Option<Delivery> {
         None
     }

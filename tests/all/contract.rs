@@ -34,6 +34,7 @@ macro_rules! contract_suite {
             an_exclusive_consumer_is_alone,
             a_missing_queue_cannot_be_consumed,
             deleting_a_queue_cancels_its_consumer,
+            looking_for_what_is_at_hand_hides_no_end,
             an_auto_delete_queue_goes_with_its_last_consumer,
             a_quorum_queue_counts_deliveries,
         ] }

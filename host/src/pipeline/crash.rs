@@ -165,10 +165,7 @@ impl CrashJournal {
     }
 
     /// Notes messages that are about to run: together, or a suspect alone.
-    ///
-    /// # Errors
-    /// They can't be noted, and must not run.
-    pub fn enter(&self, letters: &[String], alone: bool) -> io::Result<()> {
+    pub(super) fn enter(&self, letters: &[String], alone: bool) -> io::Result<()> {
         let line = match letters {
             [] => return Ok(()),
             [letter] if alone => Line::Alone(letter.clone()),
@@ -184,7 +181,7 @@ impl CrashJournal {
 
     /// Strikes out messages that came through. Where that can't be written they run alone after the
     /// next start, which harms nobody.
-    pub fn leave(&self, letters: Vec<String>) {
+    fn leave(&self, letters: Vec<String>) {
         if letters.is_empty() {
             return;
         }
@@ -208,17 +205,31 @@ impl CrashJournal {
         self.tell(&mut book, &Line::Settled(letter.to_owned()));
     }
 
-    /// Runs a batch: beside others, or as the only one in the process.
-    pub fn run<R>(&self, alone: bool, batch: impl FnOnce() -> R) -> R {
-        if alone {
-            let _turn = self.turns.write().unwrap_or_else(PoisonError::into_inner);
-            batch()
-        } else if self.wary() {
-            let _turn = self.turns.read().unwrap_or_else(PoisonError::into_inner);
-            batch()
-        } else {
-            batch()
+    /// Runs a batch: beside others, or as the only one in the process. Those letters are noted when its
+    /// turn has come, and struck out before it is over: who waits for a turn while another batch kills the
+    /// host has no part in that.
+    ///
+    /// # Errors
+    /// They can't be noted, and nothing ran.
+    pub fn run<R>(
+        &self,
+        letters: Vec<String>,
+        alone: bool,
+        batch: impl FnOnce() -> R,
+    ) -> io::Result<R> {
+        if !self.wary() {
+            return Ok(batch());
         }
+        let turns = &self.turns;
+        let (_alone, _beside) = if alone {
+            (Some(turns.write().unwrap_or_else(PoisonError::into_inner)), None)
+        } else {
+            (None, Some(turns.read().unwrap_or_else(PoisonError::into_inner)))
+        };
+        self.enter(&letters, alone)?;
+        let ran = batch();
+        self.leave(letters);
+        Ok(ran)
     }
 
     /// The host ends in order.

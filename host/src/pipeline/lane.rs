@@ -174,21 +174,15 @@ impl Lane {
             }
             self.bound_keys(&mut taken);
             taken.iter_mut().for_each(|job| job.versions = versions);
-            let guard = match self.guard(&mut taken) {
-                Ok(guard) => guard,
+            let run = match self.run_guarded(call, &mut taken, now_us) {
+                Ok(run) => run,
                 Err(why) => {
                     self.shape.breaker.trip(&why);
+                    self.put_back(taken);
                     return false;
                 }
             };
-            let shape = Arc::clone(&self.shape);
             let ran = taken.len();
-            let run = shape.crashes.run(guard.alone, || {
-                let runs = || taken.iter().filter(|job| job.unfit.is_none());
-                fault::point(Point::PreRun, || runs().map(|job| &**job.body()));
-                self.run(call, &taken, now_us)
-            });
-            shape.crashes.leave(guard.letters);
             fault::point(Point::PostRun, || taken.iter().map(|job| &**job.body()));
             let Some((taken, run)) = self.spare(taken, run) else { return true };
             let group = self.group(taken, run, now_us / 1_000_000);

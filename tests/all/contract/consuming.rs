@@ -221,6 +221,31 @@ pub(crate) async fn deleting_a_queue_cancels_its_consumer(world: &World) {
     held.receipt.settle(Settlement::Ack);
 }
 
+pub(crate) async fn looking_for_what_is_at_hand_hides_no_end(world: &World) {
+    let queue = world.queue("q", &[]).await;
+    fill(world, &queue, &["a", "b", "c"]).await;
+    let mut consumer = world.consume(&queue, 3).await;
+    let mut held = Vec::new();
+    for expected in ["a", "b", "c"] {
+        let delivery = match consumer.at_hand() {
+            Some(delivery) => delivery,
+            None => next(&mut consumer).await,
+        };
+        assert_eq!(body(&delivery), expected);
+        held.push(delivery.receipt);
+    }
+    world.delete_queue(&queue).await;
+    let gone = Declaration::Queue(world.queue_declaration("q", QueueKind::Classic, &[]));
+    for _ in 0..50 {
+        // The end arrives in one of these turns, and is what at_hand comes upon.
+        assert!(consumer.at_hand().is_none(), "nothing is left");
+        assert!(!world.broker.exists(&gone).await.expect("it can be asked"));
+    }
+    let error = within(consumer.next()).await.expect_err("its queue is gone");
+    assert!(matches!(error, BrokerError::Cancelled(_)), "{error}");
+    held.into_iter().for_each(|receipt| receipt.settle(Settlement::Ack));
+}
+
 pub(crate) async fn an_auto_delete_queue_goes_with_its_last_consumer(world: &World) {
     let mut queue = world.queue_declaration("q", QueueKind::Classic, &[]);
     queue.auto_delete = true;

@@ -79,14 +79,18 @@ async fn a_poison_message_on_a_quorum_queue_is_dead_lettered_and_the_rest_is_ser
 
 /// Kills hosts at random while their prefetch is full, or stops them in order.
 async fn condemn_nobody(what: &str, queue: &str, end: impl Fn(Host)) {
-    const COUNT: usize = 4000;
+    /// So many wait at least: more than a host takes in hand before it ends.
+    const WAITING: u32 = 3000;
     let name = unique(what);
     let site = site(&name, "batch = { messages = 64 }", queue);
     site.run().stop();
     let traffic = Traffic::on(node()).await;
     let (input, out) = (format!("{name}.in"), format!("{name}.out"));
-    traffic.fill(&input, COUNT, b"slow").await;
+    let mut sent = 0;
     for _ in 0..30 {
+        let lacking = WAITING.saturating_sub(traffic.raw.depth(&input).await) as usize;
+        traffic.fill_on(&input, sent..sent + lacking, b"slow").await;
+        sent += lacking;
         let host = site.run();
         let done = traffic.raw.depth(&out).await;
         traffic.await_at_least(&out, done + fastrand::u32(1..60)).await;
@@ -94,7 +98,7 @@ async fn condemn_nobody(what: &str, queue: &str, end: impl Fn(Host)) {
     }
     assert!(traffic.raw.depth(&input).await > 0, "it was over before the last end");
     let host = site.run();
-    let mut missing: BTreeSet<String> = (0..COUNT).map(|n| n.to_string()).collect();
+    let mut missing: BTreeSet<String> = (0..sent).map(|n| n.to_string()).collect();
     while !missing.is_empty() {
         missing.remove(&correlation(&traffic.next(&out).await));
     }

@@ -1,6 +1,7 @@
 //! What goes in and what comes out, by plain lapin.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use lapin::message::BasicGetMessage;
@@ -96,8 +97,13 @@ impl Traffic {
 
     /// Publishes that many of one body to a queue, with ids from 0; all confirmed.
     pub(super) async fn fill(&self, queue: &str, count: usize, body: &[u8]) {
+        self.fill_on(queue, 0..count, body).await;
+    }
+
+    /// The same with those ids.
+    pub(super) async fn fill_on(&self, queue: &str, ids: Range<usize>, body: &[u8]) {
         let mut confirms = Vec::new();
-        for n in 0..count {
+        for n in ids {
             let options = BasicPublishOptions::default();
             let sent =
                 self.raw.channel.basic_publish("".into(), queue.into(), options, body, id(n));

@@ -91,10 +91,24 @@ impl AmqpConsumer {
         let _not_alone = timeout(ACKS_HEARD, heard).await;
     }
 
-    /// Ends the consumer with that reason.
-    fn end(&mut self, error: BrokerError) -> BrokerError {
-        self.over = Some(error.clone());
-        error
+    /// The delivery in what the stream brought, if there is one to hand out. The stream tells its end once and is
+    /// silent from then on, so whoever looks at it keeps the reason in `over`.
+    fn take(&mut self, came: Option<lapin::Result<lapin::message::Delivery>>) -> Option<Delivery> {
+        let stale = self.settler.is_stale();
+        let what = || format!("consumer of queue '{}'", self.queue);
+        let over = match came {
+            // What was buffered when the channel broke will be delivered again elsewhere.
+            Some(Ok(_)) if stale => return None,
+            Some(Ok(delivery)) => return Some(self.hand_out(delivery)),
+            Some(Err(error)) => errors::of_channel(&error, &what()),
+            None if stale => BrokerError::ChannelClosed(what()),
+            None => {
+                let why = format!("queue '{}' was deleted, or its leader moved", self.queue);
+                BrokerError::Cancelled(why)
+            }
+        };
+        self.over = Some(over);
+        None
     }
 }
 
@@ -105,36 +119,21 @@ impl Consumer for AmqpConsumer {
             if let Some(error) = &self.over {
                 return Err(error.clone());
             }
-            match self.stream.next().await {
-                // What was buffered when the channel broke will be delivered again elsewhere.
-                Some(Ok(_)) if self.settler.is_stale() => {}
-                Some(Ok(delivery)) => return Ok(self.hand_out(delivery)),
-                Some(Err(error)) => {
-                    let what = format!("consumer of queue '{}'", self.queue);
-                    return Err(self.end(errors::of_channel(&error, &what)));
-                }
-                None if self.settler.is_stale() => {
-                    let what = format!("consumer of queue '{}'", self.queue);
-                    return Err(self.end(BrokerError::ChannelClosed(what)));
-                }
-                None => {
-                    let why = format!("queue '{}' was deleted, or its leader moved", self.queue);
-                    return Err(self.end(BrokerError::Cancelled(why)));
-                }
+            let came = self.stream.next().await;
+            if let Some(delivery) = self.take(came) {
+                return Ok(delivery);
             }
         }
     }
 
     fn at_hand(&mut self) -> Option<Delivery> {
-        if self.over.is_some() || self.settler.is_stale() {
-            return None;
-        }
-        match self.stream.next().now_or_never()?? {
-            Ok(delivery) => Some(self.hand_out(delivery)),
-            Err(error) => {
-                let what = format!("consumer of queue '{}'", self.queue);
-                self.end(errors::of_channel(&error, &what));
-                None
+        loop {
+            if self.over.is_some() {
+                return None;
+            }
+            let came = self.stream.next().now_or_never()?;
+            if let Some(delivery) = self.take(came) {
+                return Some(delivery);
             }
         }
     }

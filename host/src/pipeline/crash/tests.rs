@@ -139,24 +139,32 @@ fn a_folder_that_cant_be_written_makes_it_wary_until_it_can() {
 }
 
 #[test]
-fn who_runs_alone_runs_with_nobody() {
+fn who_runs_alone_runs_with_nobody_and_only_they_are_noted() {
     let folder = tempfile::tempdir().unwrap();
     drop(start(&folder));
     let journal = Arc::new(start(&folder));
+    let path = folder.path().join(CRASH_JOURNAL_FILE);
     let running = Arc::new(AtomicUsize::new(0));
     let threads: Vec<_> = (0..8)
         .map(|n| {
             let (journal, running) = (Arc::clone(&journal), Arc::clone(&running));
+            let path = path.clone();
             std::thread::spawn(move || {
                 for _ in 0..500 {
                     let alone = n % 4 == 0;
-                    journal.run(alone, || {
+                    let own = n.to_string();
+                    let ran = journal.run(vec![own.clone()], alone, || {
                         let others = running.fetch_add(1, Ordering::SeqCst);
                         assert!(!alone || others == 0);
                         std::thread::yield_now();
                         assert!(!alone || running.load(Ordering::SeqCst) == 1);
+                        if alone {
+                            let noted = Story::read(&read(&path).unwrap()).running;
+                            assert_eq!(noted, HashMap::from([(own, (1, true))]));
+                        }
                         running.fetch_sub(1, Ordering::SeqCst);
                     });
+                    ran.unwrap();
                 }
             })
         })

@@ -1,28 +1,50 @@
-//! What a batch notes in the crash journal before it runs, and who runs alone.
+//! What of a batch is noted in the crash journal while it runs, and who runs alone.
 
 use super::Lane;
+use crate::fault::{self, Point};
 use crate::pipeline::crash::Standing;
 use crate::pipeline::job::Job;
+use crate::pipeline::stages::{Call, Run};
 use crate::report;
 use crate::verdict::{Failure, FailureClass};
 
 /// How a batch is to be run.
 #[derive(Debug, Default)]
-pub(super) struct Guard {
+struct Guard {
     /// With nothing else running in the process.
-    pub(super) alone: bool,
-    /// What was noted, to be struck out after it.
-    pub(super) letters: Vec<String>,
+    alone: bool,
+    /// What is noted while it runs.
+    letters: Vec<String>,
 }
 
 impl Lane {
-    /// Notes what was delivered before; a suspect is left alone in the batch, and what can't run with
-    /// it goes back to the front. An error says why nothing can be noted: the whole batch is back.
-    pub(super) fn guard(&mut self, batch: &mut Vec<Job>) -> Result<Guard, String> {
+    /// Runs as much of the batch as may run together; the rest is back in the backlog. An error says why
+    /// nothing could be noted: nothing ran.
+    pub(super) fn run_guarded(
+        &mut self,
+        call: &mut dyn Call,
+        batch: &mut Vec<Job>,
+        now_us: u64,
+    ) -> Result<Run, String> {
+        let Guard { alone, letters } = self.guard(batch);
+        let run = self.shape.crashes.run(letters, alone, || {
+            let runs = || batch.iter().filter(|job| job.unfit.is_none());
+            fault::point(Point::PreRun, || runs().map(|job| &**job.body()));
+            self.run(call, batch, now_us)
+        });
+        if alone && run.is_ok() {
+            self.shape.metrics.ran_alone();
+        }
+        run.map_err(|error| format!("the crash journal can't be written: {error}"))
+    }
+
+    /// Looks for what was delivered before; a suspect is left alone in the batch, and what can't run with
+    /// it goes back to the front.
+    fn guard(&mut self, batch: &mut Vec<Job>) -> Guard {
         let shape = std::sync::Arc::clone(&self.shape);
         let mut guard = Guard::default();
         if !shape.crashes.wary() {
-            return Ok(guard);
+            return guard;
         }
         let mut end = batch.len();
         for (at, job) in batch.iter_mut().enumerate() {
@@ -47,15 +69,8 @@ impl Lane {
                 }
             }
         }
-        let noted = shape.crashes.enter(&guard.letters, guard.alone);
-        let back = if noted.is_ok() { batch.split_off(end) } else { std::mem::take(batch) };
-        let back = back.into_iter().map(|job| self.reopen(job)).collect();
-        self.backlog.push_front(back);
-        noted.map_err(|error| format!("the crash journal can't be written: {error}"))?;
-        if guard.alone {
-            shape.metrics.ran_alone();
-        }
-        Ok(guard)
+        self.put_back(batch.split_off(end));
+        guard
     }
 
     /// A condemned message is settled: it is no suspect any more.
