@@ -29,7 +29,7 @@ kind = "direct"
 [[queue]]
 name = "{name}.out"
 broker = "far"
-bind = [{{ exchange = "{name}.x", key = "k" }}]
+bind = [{{ exchange = "{name}.x", key = "k" }}, {{ exchange = "{name}.x", key = "{name}.in" }}]
 [[pipeline]]
 name = "{name}"
 queue = "{name}.in"
@@ -43,20 +43,9 @@ outputs.echo = {{ exchange = "{name}.x", routing_key = "k", broker = "far" }}
     site.write("hostile.wasm", HOSTILE);
     let mut host = site.run();
     let (near, far) = (Traffic::on(node()).await, Traffic::on(&other).await);
-    // The guest names the input's routing key, so the output is bound by that as well.
-    let bind = lapin::options::QueueBindOptions::default();
-    let (queue, exchange) = (format!("{name}.out"), format!("{name}.x"));
-    far.raw
-        .channel
-        .queue_bind(
-            queue.as_str().into(),
-            exchange.as_str().into(),
-            format!("{name}.in").into(),
-            bind,
-            lapin::types::FieldTable::default(),
-        )
-        .await
-        .unwrap();
+    // The guest names the input's routing key, so the output is bound by that as well: by the host, which
+    // binds it again where a killed broker hadn't written it down.
+    let queue = format!("{name}.out");
     near.send(&format!("{name}.in"), id("first"), b"echo").await;
     assert_eq!(correlation(&far.next(&queue).await), "first");
     // Nowhere to publish to: nothing is acked, nothing fails, and the host says which broker it is.
