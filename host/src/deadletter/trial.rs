@@ -71,6 +71,7 @@ pub struct TrialRow {
 
 /// A pipeline without its queue.
 struct Lab {
+    pipeline: String,
     reading: Reading,
     stages: Vec<Stage>,
     plugins: Vec<Arc<PluginSlot>>,
@@ -239,14 +240,23 @@ impl Lab {
             plugins.push(slot);
         }
         let reading = Reading {
-            pipeline: pipeline.name.clone(),
+            salt: Reading::salt(&pipeline.name),
             key: pipeline.key.clone(),
             key_required: pipeline.key_required,
             id: pipeline.id.clone(),
             nonce: [0; 16],
         };
         let outputs = pipeline.outputs.keys().cloned().collect();
-        Ok(Self { reading, stages, plugins, instances: Instances::default(), outputs, metrics })
+        let pipeline = pipeline.name.clone();
+        Ok(Self {
+            pipeline,
+            reading,
+            stages,
+            plugins,
+            instances: Instances::default(),
+            outputs,
+            metrics,
+        })
     }
 
     fn run<'c>(&mut self, copies: impl Iterator<Item = &'c Outgoing>) -> Vec<Outcome> {
@@ -264,7 +274,7 @@ impl Lab {
             now_us: Clock::system().now_us(),
             timers_full: false,
         };
-        let pipeline = &self.reading.pipeline;
+        let pipeline = &self.pipeline;
         self.instances.follow(0, &self.plugins);
         let mut call =
             self.instances.stages((0, Which::Serving), pipeline, (&[], &[]), &self.metrics);

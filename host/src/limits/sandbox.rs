@@ -10,8 +10,6 @@ pub const PLUGIN_MEMORY_BYTES: usize = 64 * MIB;
 pub const PLUGIN_CALL: Duration = Duration::from_millis(50);
 /// Wall time of one `process` call, as a multiple of its processor time limit.
 pub const PLUGIN_CALL_WALL_FACTOR: u32 = 10;
-/// The share of its limit, one in so many, that a call runs before its processor time is looked at.
-pub const PLUGIN_CALL_UNWATCHED: u32 = 10;
 /// Processor time of `describe` and of `configure`.
 pub const PLUGIN_SETUP: Duration = Duration::from_secs(2);
 /// Native stack of a plugin's call, in bytes.

@@ -5,6 +5,7 @@
 //! itself, so the same id of another key, or with another body, is another message. Identities of settled messages are remembered for a time, up to a number.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,8 +18,9 @@ use crate::state::Remembered;
 /// A message's identity at one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// Digest of the id and the key.
-    pub id: [u8; 16],
+    /// Digest of the id and the key, the same on every host. Those that share one by chance are told apart by
+    /// the rest.
+    pub id: u64,
     /// Digest of id, key, body, attempt and replays.
     pub whole: [u8; 16],
 }
@@ -40,7 +42,7 @@ pub enum Seen {
 #[derive(Debug)]
 pub struct Window {
     limits: IdWindow,
-    ids: HashMap<[u8; 16], Ends>,
+    ids: HashMap<u64, Ends>,
     order: VecDeque<(Instant, Remembered)>,
     /// Those past the limits, of which the store needn't know any more.
     forgotten: Vec<Remembered>,
@@ -71,15 +73,16 @@ impl Identity {
     /// delivery of the same message: its history keeps the copy apart from what led to it.
     #[must_use]
     pub fn new(id: &[u8], key: Option<&str>, body: &[u8], history: &History) -> Self {
+        let mut whose = DefaultHasher::new();
+        (id, key).hash(&mut whose);
         let mut hasher = blake3::Hasher::new();
         hasher.update(&(id.len() as u64).to_le_bytes()).update(id);
         if let Some(key) = key {
             hasher.update(&(key.len() as u64).to_le_bytes()).update(key.as_bytes());
         }
-        let id = short(&hasher);
         hasher.update(&history.attempt.to_le_bytes());
         hasher.update(&history.replay_count.to_le_bytes()).update(body);
-        Self { id, whole: short(&hasher) }
+        Self { id: whose.finish(), whole: short(&hasher) }
     }
 }
 

@@ -368,7 +368,7 @@ impl Intake {
             Some(key) => partition(key),
             // Messages without a key may go anywhere; one that comes again, to its identity.
             None => match &job.identity {
-                Some(identity) => usize::from(identity.id[0]) % PARTITIONS,
+                Some(identity) => usize::from(identity.whole[0]) % PARTITIONS,
                 None => usize::try_from(sequence).unwrap_or(0) % PARTITIONS,
             },
         };

@@ -21,8 +21,8 @@ use crate::verdict::{Failure, FailureClass};
 /// How a pipeline reads its messages.
 #[derive(Clone, Debug)]
 pub struct Reading {
-    /// The pipeline's name, part of derived ids.
-    pub pipeline: String,
+    /// Of the pipeline, part of derived ids.
+    pub salt: [u8; 16],
     /// Where the key is.
     pub key: Option<KeySource>,
     /// Whether a message without a key is refused.
@@ -47,6 +47,12 @@ pub struct Arrival {
 }
 
 impl Reading {
+    /// What keeps the ids that a pipeline derives apart from another's.
+    #[must_use]
+    pub fn salt(pipeline: &str) -> [u8; 16] {
+        identity::short(blake3::Hasher::new().update(pipeline.as_bytes()))
+    }
+
     /// Makes the job.
     #[must_use]
     pub fn prepare(&self, arrival: Arrival) -> Job {
@@ -124,13 +130,13 @@ impl Reading {
     /// Derived ids are stable under redelivery only where there is an identity; without one, two
     /// messages must never share theirs, or the second would be lost where duplicates are dropped.
     fn seed(&self, identity: Option<&Identity>, sequence: u64) -> [u8; 16] {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(self.pipeline.as_bytes()).update(&[0]);
-        match identity {
-            Some(identity) => hasher.update(&identity.whole),
-            None => hasher.update(&self.nonce).update(&sequence.to_le_bytes()),
+        let own = match identity {
+            Some(identity) => identity.whole,
+            None => identity::short(
+                blake3::Hasher::new().update(&self.nonce).update(&sequence.to_le_bytes()),
+            ),
         };
-        identity::short(&hasher)
+        (u128::from_le_bytes(own) ^ u128::from_le_bytes(self.salt)).to_le_bytes()
     }
 
     fn keyless(&self) -> Failure {

@@ -307,7 +307,7 @@ fn consume(
         tag: format!("sluicegate.{}.{}", shape.addresses.host, pipeline.name),
     };
     let reading = Reading {
-        pipeline: pipeline.name.clone(),
+        salt: Reading::salt(&pipeline.name),
         key: pipeline.key.clone(),
         key_required: pipeline.key_required,
         id: pipeline.id.clone(),

@@ -9,7 +9,7 @@ use wasmtime::{ResourceLimiter, UpdateDeadline};
 pub(super) use super::output::Source;
 use super::output::{LogGate, Output};
 use crate::config::PluginLimits;
-use crate::limits::{PLUGIN_CALL_UNWATCHED, PLUGIN_CALL_WALL_FACTOR, PLUGIN_HOST_CALL_PRICE};
+use crate::limits::{PLUGIN_CALL_WALL_FACTOR, PLUGIN_HOST_CALL_PRICE};
 
 /// A store's data.
 pub(super) struct Sandbox {
@@ -177,10 +177,6 @@ impl Timer {
     /// backstop.
     pub(super) fn check(&mut self) -> UpdateDeadline {
         let wall = self.started.elapsed();
-        if wall < self.limit / PLUGIN_CALL_UNWATCHED {
-            // It can't have spent more than has passed.
-            return UpdateDeadline::Continue(1);
-        }
         let cpu = thread_cpu();
         let cpu_started = *self.cpu_started.get_or_insert(cpu);
         let spent = Spent { cpu: cpu.saturating_sub(cpu_started), wall };

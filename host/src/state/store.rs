@@ -52,7 +52,7 @@ pub struct Remembered {
     /// Digest of id, body and history.
     pub whole: [u8; 16],
     /// Digest of the id.
-    pub id: [u8; 16],
+    pub id: u64,
     /// It was dead-lettered.
     pub dead: bool,
     /// The partition of its key, which says whose lane knows it.

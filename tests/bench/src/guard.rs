@@ -29,8 +29,6 @@ const WARM_UP: u64 = 4096;
 const FEW: u64 = 1024;
 /// Messages of one kind more: many, so that what a run costs beside them weighs little.
 const COUNTED: u64 = 32 * 1024;
-/// How often a run is tried.
-const TRIES: usize = 20;
 /// Messages that are handed out together: what an intake deals out at once.
 const STEP: u16 = 64;
 
@@ -172,21 +170,8 @@ fn allocations(logic: Logic) -> anyhow::Result<f64> {
     Ok((crate::method::quantile(&each, 0.5) * 100.0).round() / 100.0)
 }
 
-/// Instructions of a run of this program, tried a few times: on a machine so busy that a plugin takes long
-/// to set up the host looks at the processor's clock, which one of its libraries can't under valgrind
-/// (rustix asks the kernel where the vDSO is, and valgrind has hidden it).
+/// Instructions of a run of this program.
 fn instructions(extra: Option<Logic>, folder: &Path) -> anyhow::Result<u64> {
-    let mut last = counted_once(extra, folder);
-    for _ in 1..TRIES {
-        if last.is_ok() {
-            break;
-        }
-        last = counted_once(extra, folder);
-    }
-    last
-}
-
-fn counted_once(extra: Option<Logic>, folder: &Path) -> anyhow::Result<u64> {
     let own = std::env::current_exe()?;
     let out = folder.join(extra.map_or("base", Logic::as_str));
     let mut command = Command::new("valgrind");

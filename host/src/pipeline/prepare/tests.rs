@@ -6,7 +6,7 @@ use super::super::fixture;
 use super::*;
 
 fn reading(key: Option<KeySource>, id: IdSource) -> Reading {
-    Reading { pipeline: "readings".to_owned(), key, key_required: false, id, nonce: [7; 16] }
+    Reading { salt: Reading::salt("readings"), key, key_required: false, id, nonce: [7; 16] }
 }
 
 fn message() -> Message {

@@ -46,7 +46,7 @@ pub(super) fn timer_of(bytes: &[u8]) -> Option<(u64, &str)> {
 /// A settled message.
 pub(super) fn remembered(pipeline: u32, one: &Remembered) -> (Vec<u8>, Vec<u8>) {
     let key = [&pipeline.to_be_bytes()[..], &one.at_us.to_be_bytes(), &one.whole].concat();
-    let value = [&one.id[..], &[one.partition, u8::from(one.dead)]].concat();
+    let value = [&one.id.to_be_bytes()[..], &[one.partition, u8::from(one.dead)]].concat();
     (key, value)
 }
 
@@ -58,7 +58,7 @@ pub(super) fn remembered_of(key: &[u8], value: &[u8]) -> Option<Remembered> {
     Some(Remembered {
         at_us: u64::from_be_bytes(*at_us),
         whole: whole.try_into().ok()?,
-        id: *id,
+        id: u64::from_be_bytes(*id),
         dead: dead == 1,
         partition,
     })

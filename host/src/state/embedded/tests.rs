@@ -36,7 +36,13 @@ fn commit(place: &Arc<Place>, entries: &[(&str, Entry)], now_s: u64) -> Commit {
 }
 
 fn one(n: u8, at_us: u64) -> Remembered {
-    Remembered { at_us, whole: [n; 16], id: [n + 100; 16], dead: n % 2 == 1, partition: n % 64 }
+    Remembered {
+        at_us,
+        whole: [n; 16],
+        id: u64::from(n) + 100,
+        dead: n % 2 == 1,
+        partition: n % 64,
+    }
 }
 
 /// Both stores do the same.
