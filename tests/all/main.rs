@@ -19,6 +19,7 @@ mod contract;
 mod demo;
 mod docs;
 mod guests;
+mod meters;
 mod pipeline;
 mod planted;
 mod publish;

@@ -212,12 +212,7 @@ impl Consumption {
 
     /// Day and interval that an entry belongs to. Meters read themselves a little early or late: an entry
     /// belongs where its middle lies.
-    fn place(
-        &self,
-        book: &mut Book,
-        entry: &Entry,
-        now_s: i64,
-    ) -> Result<(usize, usize), Failure> {
+    fn place(&self, book: &mut Book, entry: &Entry, now_s: i64) -> Result<(usize, usize), Failure> {
         let middle_s = entry.start_s.saturating_add(self.interval_s / 2);
         if middle_s > now_s.saturating_add(AHEAD_S) {
             return Err(Failure::reject("ahead", "its time lies more than a day ahead"));
@@ -226,8 +221,8 @@ impl Consumption {
             Some(day) => day,
             None => {
                 let bounds = self.calendar.as_ref().and_then(|calendar| calendar.day(middle_s));
-                let bounds =
-                    bounds.ok_or_else(|| Failure::reject("bad_ts", "a time that no calendar has"))?;
+                let bounds = bounds
+                    .ok_or_else(|| Failure::reject("bad_ts", "a time that no calendar has"))?;
                 if self.forgotten_s(bounds.1) <= book.time_s {
                     let text = format!("its day is over for {} days and more", self.correct_days);
                     return Err(Failure::reject("too_late", text));

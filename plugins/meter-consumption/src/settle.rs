@@ -250,9 +250,8 @@ impl Consumption {
     /// When, in the key's time, something of a day happens by itself: the first hour with something in it
     /// that isn't published, the day itself, its end.
     fn ends(&self, day: &Day) -> impl Iterator<Item = i64> {
-        let unpublished = |hour: &usize| {
-            day.hours[*hour].revision == 0 && day.hour(*hour) != Sum::default()
-        };
+        let unpublished =
+            |hour: &usize| day.hours[*hour].revision == 0 && day.hour(*hour) != Sum::default();
         let hour = (0..day.hours.len()).find(unpublished).map(|hour| day.bounds(hour).1);
         let something = day.intervals.iter().any(|interval| *interval != Sum::default());
         let whole = (day.whole.revision == 0 && something).then_some(day.end_s);

@@ -39,9 +39,7 @@ fn told<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Vec<&'a Emitted>
 }
 
 /// Period, start, energy and revision of all totals.
-fn totals<'a>(
-    outcomes: impl IntoIterator<Item = &'a Outcome>,
-) -> Vec<(String, String, i64, u64)> {
+fn totals<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Vec<(String, String, i64, u64)> {
     let totals = told(outcomes).into_iter().filter(|total| total.kind() != Some("trend"));
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     totals
@@ -234,10 +232,7 @@ fn a_day_is_compared_with_those_before_it() {
 #[test]
 fn a_regions_totals_are_the_sums_of_its_meters_whatever_comes_late_or_twice() {
     let now_s = SPRING + 2 * DAY;
-    let mut meters = tester(
-        &json!({ "time_zone": "Europe/Berlin", "contributions": true }),
-        now_s,
-    );
+    let mut meters = tester(&json!({ "time_zone": "Europe/Berlin", "contributions": true }), now_s);
     let config = json!({ "time_zone": "Europe/Berlin", "of": "region" });
     let mut region = tester(&config, now_s);
     let mut expected = BTreeMap::new();

@@ -23,7 +23,9 @@ use std::time::Duration;
 
 use incident::{Incident, Severity};
 use serde::{Deserialize, Serialize};
-use sluicegate_sdk::{ConfigError, Context, Decision, Failure, Map, Message, Plugin, Timer, Verdict};
+use sluicegate_sdk::{
+    ConfigError, Context, Decision, Failure, Map, Message, Plugin, Timer, Verdict,
+};
 
 /// Incidents of different classes that one key can have.
 const CLASSES_MAX: usize = 16;
@@ -110,7 +112,8 @@ impl Plugin for Incidents {
             let text = format!("must be {} to {}", range.start(), range.end());
             return Err(ConfigError::new(field, &text));
         }
-        let long = |times: &Vec<u64>| times.len() > 10 || times.iter().any(|time| *time > 7 * DAY_S);
+        let long =
+            |times: &Vec<u64>| times.len() > 10 || times.iter().any(|time| *time > 7 * DAY_S);
         if self.escalate_s.values().any(long) {
             let text = "is at most ten times of a severity, none longer than a week";
             return Err(ConfigError::new("escalate_s", text));
@@ -118,12 +121,7 @@ impl Plugin for Incidents {
         Ok(())
     }
 
-    fn process(
-        &self,
-        message: &Message<'_>,
-        open: &mut Open,
-        ctx: &mut Context<'_>,
-    ) -> Decision {
+    fn process(&self, message: &Message<'_>, open: &mut Open, ctx: &mut Context<'_>) -> Decision {
         let key = message.key().unwrap_or_default();
         let now_s = message.now().as_secs();
         match message.kind() {

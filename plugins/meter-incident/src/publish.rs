@@ -65,8 +65,7 @@ impl Incidents {
         let routing_key =
             format!("incident.{}.{severity}.{status}.{}", incident.class, incident.region);
         // Of what it says: after a crash something else may be told as the same step.
-        let message_id =
-            format!("{id}/{}/{status}/{}-{}", incident.told, told.affected, told.back);
+        let message_id = format!("{id}/{}/{status}/{}-{}", incident.told, told.affected, told.back);
         let critical = incident.severity == Severity::Critical;
         for output in ["incidents", "critical"].into_iter().take(1 + usize::from(critical)) {
             ctx.emit(output)

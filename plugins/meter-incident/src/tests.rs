@@ -138,7 +138,10 @@ fn an_outage_is_restored_when_nearly_all_are_back_and_closed_when_it_stays_so() 
     assert_eq!((&restored["status"], &restored["incident"]), (&json!("restored"), &id));
     assert!(statuses(&transformer.pass(seconds(299))).is_empty());
     let closed = told(&transformer.pass(seconds(1))).remove(0);
-    assert_eq!((&closed["status"], &closed["meters"]), (&json!("closed"), &json!(["m-18", "m-19"])));
+    assert_eq!(
+        (&closed["status"], &closed["meters"]),
+        (&json!("closed"), &json!(["m-18", "m-19"]))
+    );
     assert!(transformer.state("t-1").is_none());
     assert_eq!(transformer.timer("t-1", "outage/expire"), None);
 }
