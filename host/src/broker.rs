@@ -25,9 +25,23 @@ pub use self::declaration::{
 use crate::config::{self, BrokerKind};
 use crate::message::{Message, Properties};
 
+/// What a broker is there for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// Pipelines take messages from it.
+    pub consumes: bool,
+    /// Outputs go to it.
+    pub publishes: bool,
+}
+
 /// A broker. Connections open when first needed and again after they are lost.
 #[async_trait]
 pub trait Broker: Send + Sync + 'static {
+    /// Opens what these uses will need, all at once. What can't be opened is told by who uses it.
+    async fn connect(&self, uses: Uses) {
+        let _nothing_to_open = uses;
+    }
+
     /// What answers there. Connects if need be.
     ///
     /// # Errors

@@ -29,9 +29,9 @@ pub const PREFETCH: u16 = 1000;
 /// Messages in one `process` call.
 pub const BATCH_MESSAGES: usize = 256;
 /// Messages in one `process` call that a lane tunes itself down to at most.
-pub const BATCH_LEAST: usize = 64;
-/// What a batch costs of its own is no more than this share of it, where the lane tunes itself.
-pub const BATCH_FIXED_SHARE: f64 = 0.05;
+pub const BATCH_LEAST: usize = 1;
+/// How long a batch is to take, where the lane tunes itself: a hundred times what it costs of its own.
+pub const BATCH_TIME: Duration = Duration::from_millis(1);
 /// Batches that count for a lane's tuning; what was before them fades.
 pub const BATCH_TUNING_BATCHES: u32 = 64;
 /// Between two lines of the log about a pipeline's tuning.

@@ -1,7 +1,8 @@
 //! Benchmarks: what sluicegate costs, beside what else one could run. Each part is told in `docs/performance.md`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -41,27 +42,43 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if parts.contains(&GUARD) {
         rabbitmq::ensure_valgrind()?;
     }
+    let program = build()?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let results = root.join(RESULTS);
     fs::create_dir_all(&results).with_context(|| format!("make {}", results.display()))?;
-    // Together, so that host and benchmark share what they are built of; parts start the host as a process.
-    let packages = ["-p", "sluicegate", "-p", "sluicegate-bench"];
-    run_command(cargo().arg("build").arg("--release").args(packages))?;
     for part in parts {
-        let mut command = cargo();
-        command.args(["run", "--release"]);
-        if part == PEERS {
-            // From there, for its toolchain has more targets. One of its engines wants a newer compiler than
-            // it needs.
-            let target = fs::canonicalize(&root)?.join("target");
-            command.current_dir(root.join("tests/peers")).arg("--ignore-rust-version");
-            command.arg("--target-dir").arg(target).arg("--");
-        } else {
-            command.args(packages).args(["--bin", "sluicegate-bench", "--", part]);
+        let mut command = if part == PEERS { peers(&root)? } else { Command::new(&program) };
+        if part != PEERS {
+            command.arg(part);
         }
         let json = fs::canonicalize(&results)?.join(format!("{part}.json"));
         run_command(command.args(&options).arg("--json").arg(json))?;
     }
     println!("results as JSON: {RESULTS}/");
     Ok(())
+}
+
+/// Counts what a message costs and compares it with what is kept.
+pub(crate) fn guard() -> Result<()> {
+    rabbitmq::ensure_valgrind()?;
+    run_command(Command::new(build()?).arg(GUARD))
+}
+
+/// Builds the benchmarks, and the host that some of them start, and says where they are. As one, and the same
+/// way for all: what one package asks of a library another one gets too, and that moves counts.
+fn build() -> Result<PathBuf> {
+    run_command(cargo().args(["build", "--release", "--workspace", "--bins"]))?;
+    let own = std::env::current_exe().context("where this program is")?;
+    let target = own.ancestors().nth(2).context("this program isn't in a target folder")?;
+    Ok(target.join("release/sluicegate-bench"))
+}
+
+/// The peers' program. From its own folder, for its toolchain has more targets; one of its engines asks for a
+/// newer compiler than it needs.
+fn peers(root: &Path) -> Result<Command> {
+    let mut command = cargo();
+    let target = fs::canonicalize(root)?.join("target");
+    command.args(["run", "--release", "--ignore-rust-version", "--target-dir"]).arg(target);
+    command.arg("--").current_dir(root.join("tests/peers"));
+    Ok(command)
 }

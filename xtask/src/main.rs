@@ -24,7 +24,7 @@ use anyhow::{Context as _, Result, bail};
 const USAGE: &str = "\
 cargo xtask setup          install what the tests need: the wasm target, a RabbitMQ
 cargo xtask test [ARGS]    setup, then every test; ARGS go to cargo test
-cargo xtask ci             formatting, every test, clippy, rustdoc; with times
+cargo xtask ci             formatting, every test, clippy, rustdoc, what a message costs; with times
 cargo xtask chaos [--for 10m | --faults N] [--seed N] [--only FAULT,...] [--hurry PERCENT]
                        breaks host, broker and network under load, and counts what became of it
 cargo xtask swaps [N]      versions of a plugin take turns under load N times, 300 by default
@@ -106,6 +106,7 @@ fn gate(times: &mut Times) -> Result<suite::Summary> {
         doc.args(["doc", "--release", "--workspace", "--no-deps"]);
         run(doc.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
+    times.take("guard", bench::guard)?;
     Ok(summary)
 }
 

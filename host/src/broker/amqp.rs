@@ -35,6 +35,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use tokio::sync::RwLock;
 use tokio::time::sleep;
 
@@ -44,7 +45,7 @@ use self::link::{LastError, Link};
 use self::publisher::AmqpPublisher;
 use super::{
     Broker, BrokerError, ConsumeRequest, Consumer, Declaration, Declared, Depth, LinkState,
-    Publisher, Server,
+    Publisher, Server, Uses,
 };
 use crate::config::Amqp;
 use crate::limits::SETUP_LINGER;
@@ -103,6 +104,13 @@ impl AmqpBroker {
 
 #[async_trait]
 impl Broker for AmqpBroker {
+    async fn connect(&self, Uses { consumes, publishes }: Uses) {
+        let links = [consumes.then_some(&self.consume), publishes.then_some(&self.publish)];
+        let opening = links.into_iter().flatten().map(|link| link.connection());
+        // Who uses it opens it again, and is told then.
+        let _opened = join_all(opening).await;
+    }
+
     async fn server(&self) -> Result<Server, BrokerError> {
         if let Some(version) = &self.config.version {
             let version = handshake::parse_version(version).ok_or_else(|| {

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{Broker, Publisher, Server, Version};
+use crate::broker::{Broker, Publisher, Server, Uses, Version};
 use crate::config::{self, Config};
 use crate::limits::LINK_LOOK;
 use crate::pipeline::{Backoff, Readiness};
@@ -114,9 +114,14 @@ impl Needs {
         Err(texts.join("; "))
     }
 
-    fn has_outputs(&self) -> bool {
+    fn uses(&self) -> Uses {
+        let pipelines = || self.config.pipelines.iter();
         let to_here = |output: &config::Output| output.broker == self.name;
-        self.config.pipelines.iter().any(|pipeline| pipeline.outputs.values().any(to_here))
+        let queues = || self.config.queues.iter().filter(|queue| queue.broker == self.name);
+        Uses {
+            consumes: pipelines().any(|it| queues().any(|queue| queue.name == it.queue)),
+            publishes: pipelines().any(|it| it.outputs.values().any(to_here)),
+        }
     }
 }
 
@@ -244,8 +249,10 @@ impl Supervisor {
     }
 
     async fn prepare(&mut self) -> Result<Server, String> {
-        let server = self.broker.server().await.map_err(|error| error.to_string())?;
         let needs = Arc::clone(&self.needs.borrow_and_update());
+        // One handshake beside the other, not one after the other.
+        let (server, ()) = tokio::join!(self.broker.server(), self.broker.connect(needs.uses()));
+        let server = server.map_err(|error| error.to_string())?;
         if self.suited != Some(server.version) {
             for Finding { severity, place, text } in needs.suits(server.version)? {
                 match severity {
@@ -261,7 +268,7 @@ impl Supervisor {
     }
 
     async fn hold_line(&mut self) -> Result<(), String> {
-        if self.needs.borrow().has_outputs() {
+        if self.needs.borrow().uses().publishes {
             let line = self.broker.publisher().await.map_err(|error| error.to_string())?;
             self.line = Some(line);
         }

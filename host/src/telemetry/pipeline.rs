@@ -211,19 +211,16 @@ impl PipelineMetrics {
         self.0.held_back.inc_by(time.as_secs_f64());
     }
 
-    /// A lane has found how many messages a batch is to take at most, from what a batch costs of its own and
-    /// each message, in seconds.
-    pub fn batch_limit(&self, messages: usize, (batch_s, message_s): (f64, f64)) {
+    /// A lane has found how many messages a batch is to take at most, from what each takes, in seconds.
+    pub fn batch_limit(&self, messages: usize, message_s: f64) {
         self.0.batch_limit.set(i64::try_from(messages).unwrap_or(i64::MAX));
         if self.0.tuning_lines.admit(Instant::now().into_std()).is_none() {
             return;
         }
-        let micros = |seconds: f64| (seconds * 1e7).round() / 10.0;
         tracing::info!(
             pipeline = self.0.name,
             messages,
-            batch_us = micros(batch_s),
-            message_us = micros(message_s),
+            message_us = (message_s * 1e7).round() / 10.0,
             "batches take as many messages at most"
         );
     }
