@@ -9,9 +9,10 @@ use anyhow::{Context as _, Result, bail};
 use crate::{cargo, rabbitmq, run as run_command};
 
 /// The parts that `cargo xtask bench` goes through, the quickest first.
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 11] = [
     GUARD,
     "dispatch",
+    "anomaly",
     "host",
     "scaling",
     "memory",

@@ -3,12 +3,13 @@
 //! `setup` makes a machine able to run everything: the wasm target, a RabbitMQ. `test` is `setup`
 //! and every test; `ci` is the whole gate; `brokers` runs what speaks to a broker on newer RabbitMQs;
 //! `chaos` breaks things for as long as it is told to; `swaps` swaps versions of a plugin under load;
-//! `bench` measures what it costs; `timers` and `keys` do with a million of them;
+//! `bench` measures what it costs; `nab` and `detection` what the anomaly plugin finds; `timers` and `keys` do with a million of them;
 //! `schedules` and `planted` run random faults by the thousand, and see that they find bugs.
 
 mod bench;
 mod brokers;
 mod chaos;
+mod detection;
 mod many;
 mod rabbitmq;
 mod schedules;
@@ -30,6 +31,12 @@ cargo xtask chaos [--for 10m | --faults N] [--seed N] [--only FAULT,...] [--hurr
 cargo xtask swaps [N]      versions of a plugin take turns under load N times, 300 by default
 cargo xtask bench [PART...] [--quick]
                        what it costs, beside what else one could run; all parts but the peers
+cargo xtask nab DATA OUT [--threshold BITS]
+                       runs the anomaly plugin over the Numenta Anomaly Benchmark in the folder DATA and
+                       writes its scores to OUT
+cargo xtask detection nab DATA | held-out DATA | tune DATA | fleet
+                       what its statistics find, natively: on that benchmark by threshold, with
+                       parameters chosen without what is scored, looking for better ones; in a fleet
 cargo xtask timers [N]     sets N timers, a million by default, and has them run over a restart
 cargo xtask keys [N]       what a message costs in a pipeline of N keys, a million by default
 cargo xtask brokers [RELEASE...] [-- TESTS]
@@ -53,6 +60,8 @@ fn main() -> ExitCode {
         Some(("swaps", rest)) => setup().and_then(|()| swaps::run(rest)),
         Some(("timers", rest)) => setup().and_then(|()| many::run(&many::TIMERS, rest)),
         Some(("keys", rest)) => setup().and_then(|()| many::run(&many::KEYS, rest)),
+        Some(("nab", rest)) => wasm_target().and_then(|()| detection::nab(rest)),
+        Some(("detection", rest)) => detection::natively(rest),
         Some(("brokers", rest)) => brokers::test(rest),
         Some(("schedules", rest)) => schedules::run_seeds(rest),
         Some(("planted", rest)) => schedules::planted(rest),

@@ -16,7 +16,7 @@ const INTERVAL_S: i64 = 1800;
 const START_S: i64 = 1_451_606_400;
 /// Readings of a meter before its first spike, and between two: a detector has to learn first, and
 /// may rest after an alarm.
-const CALM_READINGS: u32 = 60;
+const CALM_READINGS: u32 = 120;
 /// One of so many readings is a spike, once there was calm.
 const SPIKE_ONE_IN: u32 = 400;
 /// One of so many turns brings an event besides.

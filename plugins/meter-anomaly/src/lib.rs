@@ -1,170 +1,121 @@
-//! Finds readings that are unlike the meter's own past at that time of day.
+//! Finds readings that are unlike the meter's own past: consumption, voltage, whatever is a number.
 //!
-//! Per meter it remembers what is usual in each part of the day, and how far readings usually lie
-//! from that. A reading's score is its distance from the usual in units of the usual distance; past
-//! the threshold it is an anomaly: an alert is emitted that explains itself, and the reading goes on
-//! with the headers `anomaly-score` and `severity`. State has a fixed size however long it runs.
+//! Each quantity of a meter is a series of its own, judged by the statistics in `detector/`: three channels
+//! that are surprised by single readings, one that adds up days to find what changes slowly, one for values
+//! that stay the same. What is surprising goes on with the headers `anomaly-score` (bits), `severity` and `anomaly`;
+//! what somebody should look at is an alert besides, which says why. State has a fixed size however long it
+//! runs. Readings that are late, repeated or estimated, and numbers that are none, teach nothing.
+
+mod alert;
+mod body;
+mod config;
+mod state;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use sluicegate_sdk::{Change, ConfigError, Context, Decision, Failure, Message, Plugin, Verdict};
+use meter_detector::Moment;
+use serde::Deserialize;
+use sluicegate_sdk::{
+    Bytes, Change, ConfigError, Context, Decision, Failure, Message, Plugin, Verdict,
+};
 
-const DAY_S: f64 = 86_400.0;
-/// Share of a new reading in the usual value of its part of the day, at the least.
-const LEARN_BIN: f64 = 0.05;
-/// The same in the values of the whole meter.
-const LEARN_METER: f64 = 0.02;
-/// Nothing is closer to the usual than this, in kWh: what a register can't resolve is no anomaly.
-const RESOLUTION: f64 = 0.01;
-/// Beyond this, and NaN, isn't learnt from: it would stay in the usual values for good.
-const KWH_MAX: f64 = 1e9;
+use self::alert::{Finding, Severity};
+use self::body::{Body, Leaf};
+use self::config::{Config, Watched};
+use self::state::Meter;
+
+/// Milliseconds since 1970 that a time may have: up to the year 9999.
+const TIME_MAX_MS: f64 = 253_402_300_799_000.0;
 
 #[derive(Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(from = "Config")]
 struct Detector {
-    /// Usual distances from the usual from which a reading is an anomaly.
-    threshold: f64,
-    /// Readings of a meter before the first one can be.
-    warm_up: u32,
-    /// Parts of the day, each with a usual value of its own.
-    bins: usize,
+    config: Config,
+    watched: Vec<Watched>,
 }
 
-impl Default for Detector {
-    fn default() -> Self {
-        Self { threshold: 8.0, warm_up: 20, bins: 24 }
+impl From<Config> for Detector {
+    fn from(config: Config) -> Self {
+        Self { config, watched: Vec::new() }
     }
-}
-
-#[derive(Clone, Default, Serialize, Deserialize)]
-struct Usual {
-    readings: u32,
-    mean: f64,
-    distance: f64,
-    bins: Vec<Bin>,
-}
-
-#[derive(Clone, Default, Serialize, Deserialize)]
-struct Bin {
-    readings: u32,
-    mean: f64,
-}
-
-#[derive(Deserialize)]
-struct Reading {
-    meter: String,
-    ts: Time,
-    kwh: f64,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Time {
-    Text(String),
-    Unix(f64),
-}
-
-#[derive(Serialize)]
-struct Alert<'a> {
-    meter: &'a str,
-    ts: &'a Time,
-    class: &'static str,
-    severity: &'static str,
-    expected_kwh: f64,
-    seen_kwh: f64,
-    score: f64,
-    threshold: f64,
 }
 
 impl Plugin for Detector {
-    type State = Usual;
+    type State = Bytes<Meter>;
+    const STATE_VERSION: u32 = 2;
 
     fn prepare(&mut self) -> Result<(), ConfigError> {
-        if self.threshold <= 0.0 {
-            return Err(ConfigError::new("threshold", "must be above 0"));
-        }
-        if !(1..=96).contains(&self.bins) {
-            return Err(ConfigError::new("bins", "must be 1 to 96"));
-        }
+        self.watched = self.config.watched()?;
         Ok(())
     }
 
-    fn process(&self, message: &Message<'_>, usual: &mut Usual, ctx: &mut Context<'_>) -> Decision {
+    fn process(
+        &self,
+        message: &Message<'_>,
+        meter: &mut Bytes<Meter>,
+        ctx: &mut Context<'_>,
+    ) -> Decision {
         if message.kind().is_some_and(|kind| kind != "reading") {
             return Ok(Verdict::next());
         }
-        let reading: Reading = message.decode()?;
-        if !(-KWH_MAX..=KWH_MAX).contains(&reading.kwh) {
-            return Err(Failure::reject("energy_range", format!("{} kWh", reading.kwh)));
-        }
-        let part = self.part_of_day(reading.ts.seconds()?);
-        let (expected, score) = usual.judge(part, self.bins, reading.kwh, self.threshold);
-        if usual.readings <= self.warm_up || score < self.threshold {
+        let body: Body<'_> = message.decode()?;
+        if body.text(&["q"]).is_some_and(|quality| quality.starts_with('E')) {
             return Ok(Verdict::next());
         }
-        let severity = if score < 2.0 * self.threshold { "minor" } else { "major" };
-        let alert = Alert {
-            meter: &reading.meter,
-            ts: &reading.ts,
-            class: "consumption",
-            severity,
-            expected_kwh: expected,
-            seen_kwh: reading.kwh,
-            score,
-            threshold: self.threshold,
-        };
-        ctx.emit("alerts")
-            .routing_key("alert.consumption")
-            .kind("alert")
-            .header("severity", severity)
-            .json(&alert)?;
-        let change = Change::new().header("anomaly-score", score).header("severity", severity);
-        Ok(Verdict::next_with(change))
+        let at = Moment { unix_ms: unix_ms(&body)?, ahead_s: self.ahead_s(&body) };
+        meter.is(body.text(&["serial"]));
+        let mut worst: Option<Finding<'_>> = None;
+        for watched in &self.watched {
+            let Some(value) = body.number(&watched.path) else { continue };
+            let series = meter.series(watched.id, &self.watched);
+            let Some(judged) = series.judge(at, value, &watched.settings) else { continue };
+            for finding in Finding::all(&judged, watched, self.config.alert) {
+                if finding.severity > Severity::Info {
+                    finding.tell(&body, self.config.threshold, ctx)?;
+                }
+                worst = worst.filter(|worst| worst.severity >= finding.severity).or(Some(finding));
+            }
+        }
+        Ok(match worst {
+            None => Verdict::next(),
+            Some(Finding { what, severity, score, watched, .. }) => Verdict::next_with(
+                Change::new()
+                    .header("anomaly-score", f64::from(score))
+                    .header("severity", severity.as_str())
+                    .header("anomaly", what.as_str())
+                    .header("anomaly-quantity", watched.name.as_str()),
+            ),
+        })
+    }
+
+    /// What was learnt by other statistics is of no use to these: every meter begins anew.
+    fn migrate(_: u32, _: &[u8]) -> Result<Bytes<Meter>, String> {
+        Ok(Bytes::default())
     }
 }
 
 impl Detector {
-    #[expect(clippy::cast_possible_truncation, reason = "a share of a day is less than 1")]
-    fn part_of_day(&self, seconds: f64) -> usize {
-        let share = seconds.rem_euclid(DAY_S) / DAY_S;
-        (share * self.bins as f64) as usize
+    /// What the meter's clock is ahead of UTC, as it says itself or the operator does.
+    #[expect(clippy::cast_possible_truncation, reason = "minutes of a day")]
+    fn ahead_s(&self, body: &Body<'_>) -> i32 {
+        let minutes = body.number(&["tz_min"]).filter(|minutes| minutes.abs() <= 1440.0);
+        minutes.map_or(self.config.utc_offset_min, |minutes| minutes as i32) * 60
     }
 }
 
-impl Usual {
-    /// What was expected and how far off the reading is; then learns from it.
-    fn judge(&mut self, part: usize, bins: usize, kwh: f64, threshold: f64) -> (f64, f64) {
-        // An operator who changes the number of parts starts their usual values anew.
-        if self.bins.len() != bins {
-            self.bins = vec![Bin::default(); bins];
+/// When it was measured, in milliseconds since 1970.
+fn unix_ms(body: &Body<'_>) -> Result<i64, Failure> {
+    let bad = |text: String| Failure::reject("bad_ts", format!("`ts`: {text}"));
+    match body.find(&["ts"]) {
+        #[expect(clippy::cast_possible_truncation, reason = "within the bounds")]
+        Some(Leaf::Number(seconds)) if (seconds * 1000.0).abs() <= TIME_MAX_MS => {
+            Ok((seconds * 1000.0) as i64)
         }
-        let bin = &mut self.bins[part.min(bins - 1)];
-        let expected = if bin.readings > 0 { bin.mean } else { self.mean };
-        let off = kwh - expected;
-        let score = off.abs() / (self.distance + RESOLUTION);
-        // What is far off teaches no more than what is just off, lest a spike hide the next one.
-        let far = 2.0 * threshold * (self.distance + RESOLUTION);
-        let off = if self.readings == 0 { off } else { off.clamp(-far, far) };
-        let share = |least: f64, readings: u32| least.max(1.0 / f64::from(readings));
-        bin.readings = bin.readings.saturating_add(1);
-        bin.mean = expected + share(LEARN_BIN, bin.readings) * off;
-        self.readings = self.readings.saturating_add(1);
-        let learn = share(LEARN_METER, self.readings);
-        self.distance += learn * ((kwh - self.mean).abs().min(off.abs()) - self.distance);
-        self.mean += learn * (expected + off - self.mean);
-        (expected, score)
-    }
-}
-
-impl Time {
-    fn seconds(&self) -> Result<f64, Failure> {
-        match self {
-            Self::Unix(seconds) => Ok(*seconds),
-            Self::Text(text) => match text.parse::<Timestamp>() {
-                Ok(time) => Ok(time.as_duration().as_secs_f64()),
-                Err(error) => Err(Failure::reject("bad_ts", format!("`ts`: {error}"))),
-            },
-        }
+        Some(Leaf::Text(text)) => match text.parse::<Timestamp>() {
+            Ok(time) => Ok(time.as_millisecond()),
+            Err(error) => Err(bad(error.to_string())),
+        },
+        Some(_) => Err(bad("neither RFC 3339 nor seconds since 1970".to_owned())),
+        None => Err(Failure::reject("missing_ts", "no `ts` says when it was measured")),
     }
 }
 

@@ -10,9 +10,9 @@ use super::traffic::{Traffic, broker, correlation, death, id, message_id};
 use crate::rabbit::{node, unique};
 
 const METERS: usize = 40;
-const READINGS: usize = 80;
+const READINGS: usize = 160;
 /// A reading of a meter that is far from its usual ones, for meters up to [`SPIKES`].
-const SPIKE_AT: usize = 60;
+const SPIKE_AT: usize = 140;
 const SPIKES: usize = 10;
 const REGIONS: [&str; 3] = ["north", "south", "east"];
 
@@ -48,7 +48,7 @@ bind = [
 ]
 [[queue]]
 name = "{n}.anomalies"
-bind = [{{ exchange = "{n}.results", key = "anomaly.major.*" }}]
+bind = [{{ exchange = "{n}.results", key = "anomaly.minor.*" }}]
 [[queue]]
 name = "{n}.alerts"
 bind = [{{ exchange = "{n}.alerts" }}]
@@ -58,6 +58,7 @@ file = "builtin:meter-validate"
 [[plugin]]
 name = "anomaly"
 file = "builtin:meter-anomaly"
+config = {{ quiet_days = 0 }}
 [[plugin]]
 name = "route"
 file = "builtin:meter-route"

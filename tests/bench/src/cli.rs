@@ -1,5 +1,6 @@
 //! The command line: one part of the benchmark per file.
 
+mod anomaly;
 mod dispatch;
 mod end_to_end;
 mod guard;
@@ -25,6 +26,10 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Part {
+    /// What the anomaly plugin costs.
+    Anomaly(anomaly::Arguments),
+    /// What the anomaly plugin finds on the Numenta Anomaly Benchmark.
+    Nab(anomaly::Nab),
     /// Calls of plugins, in process.
     Dispatch(dispatch::Arguments),
     /// Other versions of plugins.
@@ -65,6 +70,8 @@ struct Common {
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.part {
+        Part::Anomaly(arguments) => anomaly::run(&arguments),
+        Part::Nab(arguments) => anomaly::nab(&arguments),
         Part::Dispatch(arguments) => dispatch::run(&arguments),
         Part::Reload(arguments) => reload::run(&arguments),
         Part::Symbols(arguments) => symbols::run(&arguments),

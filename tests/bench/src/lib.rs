@@ -6,6 +6,7 @@
 //! | [`sample`] | the messages |
 //! | [`report`] | tables and JSON |
 //! | [`dispatch`] | calls of plugins, in process |
+//! | [`anomaly`] | the anomaly plugin: what it costs, what it finds |
 //! | [`reload`] | other versions of plugins |
 //! | [`amqp`] | a RabbitMQ, and consumers as processes of their own |
 //! | [`end_to_end`] | whole processes on a RabbitMQ |
@@ -18,6 +19,7 @@
 //! | [`start`] | from the command to the first message settled |
 
 pub mod amqp;
+pub mod anomaly;
 pub mod counting;
 pub mod dispatch;
 pub mod end_to_end;

@@ -15,7 +15,7 @@ use crate::verdict::FailureClass;
 /// A capsule of what the built-in plugin does with a reading of a meter that it knows.
 fn recorded(engine: &Engine) -> Capsule {
     let limits = PluginLimits { state_bytes: 4096, ..PluginLimits::default() };
-    let config = rmp_serde::to_vec_named(&serde_json::json!({ "warm_up": 1 })).unwrap();
+    let config = rmp_serde::to_vec_named(&serde_json::json!({ "quiet_days": 1 })).unwrap();
     let wasm = builtin::plugin("meter-anomaly").unwrap();
     let plugin = engine.load("meter-anomaly", wasm, &config, &limits).unwrap();
     let mut instance = plugin.instantiate().unwrap();
