@@ -100,7 +100,10 @@ fn held_out(corpus: &Corpus) {
         let scores: Vec<String> = PROFILES
             .iter()
             .zip(&part.tallies)
-            .map(|(profile, tally)| format!("{:.2}", tally.score(profile)))
+            .map(|(profile, tally)| match tally.windows {
+                0 => format!("{} false rows", tally.false_rows),
+                _ => format!("{:.2}", tally.score(profile)),
+            })
             .collect();
         println!("{:<24} {:<24} {:.4?}", part.category, scores.join(" "), part.setup);
     }
