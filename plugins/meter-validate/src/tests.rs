@@ -5,6 +5,8 @@ use sluicegate_sdk::testing::{Input, Tester};
 
 use super::Validate;
 
+mod vee;
+
 /// 2026-01-01T00:00:00Z, which is the tester's time.
 const NOW: i64 = 1_767_225_600;
 
