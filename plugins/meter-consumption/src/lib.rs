@@ -179,6 +179,13 @@ impl Consumption {
                 let Contribution { start, wh, intervals, estimated } = told;
                 Ok(Some(Entry { start_s: start, sum: Sum { wh, known: intervals, estimated } }))
             }
+            // The validation knows of no energy where a register can't be believed.
+            (Of::Meter, _)
+                if message.header("interval-start").is_some()
+                    && message.header("energy-wh").is_none() =>
+            {
+                Ok(None)
+            }
             (Of::Meter, None | Some("reading" | "estimate")) => self.reading(message).map(Some),
             _ => Ok(None),
         }

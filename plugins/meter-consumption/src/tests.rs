@@ -282,6 +282,8 @@ fn events_pass_by_and_readings_without_energy_are_rejected() {
     let mut meter = berlin(SPRING + DAY);
     assert!(meter.run(Input::json(&json!({})).kind("event").key("m-1")).is_next());
     assert!(meter.state("m-1").is_none());
+    let unbelieved = reading(SPRING, 1).header("interval-start", SPRING);
+    assert!(meter.run(unbelieved).is_next() && meter.state("m-1").is_none());
     let without = Input::json(&json!({ "ts": SPRING })).kind("reading").key("m-1");
     assert_eq!(meter.run(without).rejected(), Some("missing_kwh"));
 }

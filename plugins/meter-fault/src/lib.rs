@@ -2,6 +2,9 @@
 //! for, the severity how soon. Both go on as headers, for routing; what is critical is alerted at
 //! once.
 //!
+//! With `incidents` each fault, and each end of one, is forwarded to the output of that name, by the key that
+//! its incident is of: outages and power quality are their transformer's, the rest the meter's own.
+//!
 //! An event is named (`{"event": "power_loss"}`) or an entry of an IDIS event log
 //! (`{"log": "99.98.0", "id": 7}`). One that nobody knows is rejected: it would get lost otherwise.
 
@@ -16,6 +19,8 @@ use sluicegate_sdk::{
 struct Faults {
     /// Severities by event where an operator sees them otherwise: `{ battery_low = "major" }`.
     severity: Map<String, Severity>,
+    /// Whether faults are forwarded to the output `incidents`.
+    incidents: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,13 +33,15 @@ enum Severity {
 }
 
 /// Event, class, severity.
-const EVENTS: [(&str, &str, Severity); 21] = [
+const EVENTS: [(&str, &str, Severity); 24] = [
     ("power_loss", "outage", Critical),
     ("last_gasp", "outage", Critical),
     ("power_restored", "outage", Info),
     ("voltage_sag", "powerquality", Critical),
     ("voltage_swell", "powerquality", Critical),
     ("phase_loss", "powerquality", Critical),
+    ("voltage_restored", "powerquality", Info),
+    ("phase_restored", "powerquality", Info),
     ("tamper", "tamper", Critical),
     ("cover_open", "tamper", Critical),
     ("magnetic_field", "tamper", Critical),
@@ -50,7 +57,14 @@ const EVENTS: [(&str, &str, Severity); 21] = [
     ("comms_restored", "comms", Info),
     ("battery_low", "battery", Minor),
     ("battery_critical", "battery", Major),
+    ("battery_replaced", "battery", Info),
 ];
+
+/// Events that say that a fault of their class is over.
+const ENDS: [&str; 5] =
+    ["power_restored", "voltage_restored", "phase_restored", "comms_restored", "battery_replaced"];
+/// Classes of what happens to a transformer's meters together.
+const SHARED: [&str; 2] = ["outage", "powerquality"];
 
 #[derive(Deserialize)]
 struct Event {
@@ -59,6 +73,7 @@ struct Event {
     event: Option<String>,
     log: Option<String>,
     id: Option<u32>,
+    transformer: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -100,6 +115,9 @@ impl Plugin for Faults {
             return Err(Failure::reject("unknown_event", text));
         };
         let severity = self.severity.get(name).copied().unwrap_or(usual);
+        if self.incidents {
+            forward(message, &event, (name, class, severity), ctx);
+        }
         if severity == Critical {
             let alert = Alert { meter: &event.meter, ts: event.ts, event: name, class, severity };
             ctx.emit("alerts")
@@ -109,9 +127,33 @@ impl Plugin for Faults {
                 .priority(9)
                 .json(&alert)?;
         }
-        let change = Change::new().header("fault-class", class);
+        let change = Change::new().header("fault-class", class).header("fault-event", name);
         Ok(Verdict::next_with(change.header("severity", severity.as_str())))
     }
+}
+
+/// Hands a fault, or its end, to whoever makes incidents of them.
+fn forward(
+    message: &Message<'_>,
+    event: &Event,
+    (name, class, severity): (&str, &str, Severity),
+    ctx: &mut Context<'_>,
+) {
+    let ends = ENDS.contains(&name);
+    if severity == Info && !ends {
+        return;
+    }
+    let transformer = message.text_header("transformer").or(event.transformer.as_deref());
+    let shared = transformer.filter(|_| SHARED.contains(&class));
+    let key = shared.unwrap_or(&event.meter);
+    ctx.forward("incidents", message)
+        .routing_key(&format!("fault.{class}.{key}"))
+        .kind("fault")
+        .header("incident-key", key)
+        .header("fault-class", class)
+        .header("severity", severity.as_str())
+        .header("fault-state", if ends { "cleared" } else { "raised" })
+        .priority(if severity == Critical { 9 } else { 0 });
 }
 
 fn find(name: &str) -> Option<(&'static str, &'static str, Severity)> {

@@ -69,3 +69,23 @@ fn a_reading_is_none_of_its_business() {
     let outcome = Tester::<Faults>::new(&json!({})).unwrap().run(reading);
     assert!(outcome.is_next() && outcome.next().text_header("fault-class").is_none());
 }
+
+#[test]
+fn a_fault_and_its_end_go_on_by_the_key_that_their_incident_is_of() {
+    let keyed = |event: &str, transformer: Option<&str>| {
+        let body = json!({ "meter": "m-1", "event": event, "transformer": transformer });
+        let outcome = run(json!({ "incidents": true }), body);
+        let forwarded = outcome.emissions.iter().find(|emitted| emitted.output == "incidents");
+        forwarded.map(|fault| {
+            let text = |header| fault.text_header(header).unwrap().to_owned();
+            assert_eq!(fault.kind(), Some("fault"));
+            (text("incident-key"), text("fault-state"))
+        })
+    };
+    let key = |key: &str, state: &str| Some((key.to_owned(), state.to_owned()));
+    assert_eq!(keyed("last_gasp", Some("t-7")), key("t-7", "raised"));
+    assert_eq!(keyed("power_restored", Some("t-7")), key("t-7", "cleared"));
+    assert_eq!(keyed("last_gasp", None), key("m-1", "raised"));
+    assert_eq!(keyed("tamper", Some("t-7")), key("m-1", "raised"));
+    assert_eq!(keyed("clock_adjusted", None), None, "nothing that anybody must look at");
+}

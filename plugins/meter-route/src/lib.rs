@@ -6,10 +6,13 @@
 //!
 //! | message | output | routing key |
 //! |---|---|---|
-//! | reading | `readings` | `reading.REGION` |
+//! | reading | `readings` | `reading.REGION`, `reading.REGION.TARIFF` where a tariff is known |
 //! | reading with an anomaly | `anomalies` too | `anomaly.SEVERITY.REGION` |
 //! | event | `faults` | `fault.CLASS.SEVERITY.REGION` |
 //! | status | `status` | `status.REGION` |
+//!
+//! A reading that was validated by rules goes on with all its headers, and so does an event: a headers exchange
+//! can choose by region, tariff, severity, class and quality.
 
 use serde::Deserialize;
 use sluicegate_sdk::{Context, Decision, Failure, Message, Plugin, Verdict};
@@ -41,7 +44,15 @@ impl Plugin for Route {
         let kind = message.kind().or_else(|| message.routing_key().rsplit('.').next());
         match kind {
             Some("reading") => {
-                ctx.emit(&self.readings).routing_key(&format!("reading.{region}"));
+                let key = match message.text_header("tariff") {
+                    Some(tariff) => format!("reading.{region}.{tariff}"),
+                    None => format!("reading.{region}"),
+                };
+                if message.header("quality").is_some() {
+                    ctx.forward(&self.readings, message).routing_key(&key);
+                } else {
+                    ctx.emit(&self.readings).routing_key(&key);
+                }
                 if message.header("anomaly-score").is_some() {
                     let key = format!("anomaly.{}.{region}", found("severity"));
                     ctx.emit(&self.anomalies).routing_key(&key);
@@ -49,10 +60,11 @@ impl Plugin for Route {
             }
             Some("event") => {
                 let (class, severity) = (found("fault-class"), found("severity"));
-                ctx.emit(&self.faults)
+                ctx.forward(&self.faults, message)
                     .routing_key(&format!("fault.{class}.{severity}.{region}"))
                     .header("fault-class", class)
                     .header("severity", severity)
+                    .header("region", region)
                     .priority(priority(severity));
             }
             Some("status") => {
@@ -67,11 +79,11 @@ impl Plugin for Route {
     }
 }
 
-/// The region: the second word of `meter.REGION.METER.KIND`, else a header.
+/// The region: what the validation found in its table, else the second word of `meter.REGION.METER.KIND`.
 fn region<'a>(message: &Message<'a>) -> &'a str {
     let mut words = message.routing_key().split('.');
     let from_key = if words.next() == Some("meter") { words.next() } else { None };
-    from_key.or_else(|| message.text_header("region")).unwrap_or("unknown")
+    message.text_header("region").or(from_key).unwrap_or("unknown")
 }
 
 fn priority(severity: &str) -> u8 {

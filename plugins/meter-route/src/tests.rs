@@ -54,3 +54,13 @@ fn outputs_are_called_what_the_operator_calls_them() {
     let mut route = Tester::<Route>::new(&json!({ "status": "heartbeats" })).unwrap();
     assert_eq!(routes(&route.run(Input::new().kind("status"))), [("heartbeats", "status.unknown")]);
 }
+
+#[test]
+fn what_the_rules_found_goes_along_and_a_tariff_is_in_the_key() {
+    let input = Input::json(&json!({ "kwh": 1 })).kind("reading").header("quality", "V");
+    let input = input.header("tariff", "night").header("region", "south").header("energy-wh", 1000);
+    let outcome = run(input);
+    assert_eq!(routes(&outcome), [("readings", "reading.south.night")]);
+    assert_eq!(outcome.emissions[0].text_header("quality"), Some("V"));
+    assert_eq!(outcome.emissions[0].kind(), Some("reading"));
+}
