@@ -15,6 +15,7 @@ pub mod reload;
 pub mod replay;
 pub mod run;
 mod scratch;
+pub mod simulate;
 pub mod state;
 pub mod tap;
 pub mod topology;
@@ -65,6 +66,8 @@ enum Verb {
     Topology(topology::Args),
     /// Publish lines of a file, or standard input, to an exchange
     Publish(publish::Args),
+    /// Publish what a town's meters say over days, with what was planted written beside
+    Simulate(simulate::Args),
     /// List, explain, group, replay, purge and export dead letters
     Dlq(dlq::Args),
     /// Work on plugins
@@ -120,6 +123,7 @@ pub async fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Check(args) => check::run(args).await,
         Verb::Topology(args) => topology::run(args).await,
         Verb::Publish(args) => publish::run(args).await,
+        Verb::Simulate(args) => simulate::run(args).await,
         Verb::Dlq(args) => dlq::run(args).await,
         Verb::Plugin(args) => plugin::run(args).await,
         Verb::Replay(args) => replay::run(args).await,

@@ -6,10 +6,13 @@
 //! report ([`Plant::Fault`]; a transformer that fails takes its meters along), and messages that no
 //! plugin should accept ([`Plant::Bad`]). Each message says what was planted in it, so that what is
 //! found can be compared with what was there.
+//!
+//! [`town`] is a larger one, of any size and over years, for load and for figures.
 
 mod body;
 mod fleet;
 mod meter;
+pub mod town;
 
 pub use fleet::Fleet;
 pub use meter::{Encoding, REGIONS};

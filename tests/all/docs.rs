@@ -84,8 +84,9 @@ fn every_config_in_the_docs_is_good() {
 }
 
 fn examples() -> Vec<PathBuf> {
-    let entries = fs::read_dir(root().join("examples")).unwrap().map(|entry| entry.unwrap().path());
-    entries.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect()
+    let entries = ["examples", "examples/meters"].map(|folder| fs::read_dir(root().join(folder)));
+    let files = entries.into_iter().flat_map(Result::unwrap).map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect()
 }
 
 #[tokio::test]

@@ -29,4 +29,5 @@ mod replay;
 mod retries;
 mod signals;
 mod swaps;
+mod totals;
 mod traffic;

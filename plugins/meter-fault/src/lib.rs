@@ -116,9 +116,9 @@ impl Plugin for Faults {
         };
         let severity = self.severity.get(name).copied().unwrap_or(usual);
         if self.incidents {
+            // Who makes incidents of them says what is critical, once.
             forward(message, &event, (name, class, severity), ctx);
-        }
-        if severity == Critical {
+        } else if severity == Critical {
             let alert = Alert { meter: &event.meter, ts: event.ts, event: name, class, severity };
             ctx.emit("alerts")
                 .routing_key(&format!("alert.{class}"))

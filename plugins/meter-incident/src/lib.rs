@@ -6,7 +6,7 @@
 //!
 //! | status | when |
 //! |---|---|
-//! | `opened` | as many meters as `at_once` reported it, or it was gathered for `group_s` |
+//! | `opened` | at once; of the classes in `gather` when `at_once` meters reported it, or after `group_s` |
 //! | `updated` | more meters, or some that are back; at most every `group_s` |
 //! | `acknowledged` | a message of the type `acknowledge` said so |
 //! | `escalated` | nobody did in time; as often as `escalate_s` has times |
@@ -35,7 +35,9 @@ const DAY_S: u64 = 86_400;
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Incidents {
-    /// How long reports are gathered, and the least time between two updates.
+    /// Classes that are worth telling of when others join, or when it lasts.
+    gather: Vec<String>,
+    /// How long reports of these are gathered, and the least time between two updates.
     group_s: u64,
     /// Meters whose reports make an incident without waiting for more.
     at_once: usize,
@@ -76,6 +78,7 @@ impl Default for Incidents {
         escalate_s.insert(Severity::Critical, vec![300, 600, 1800]);
         escalate_s.insert(Severity::Major, vec![DAY_S]);
         Self {
+            gather: ["outage", "powerquality", "comms"].map(str::to_owned).to_vec(),
             group_s: 60,
             at_once: 3,
             escalate_s,

@@ -175,8 +175,7 @@ fn incidents_of_other_classes_are_others_and_somebody_closes_what_has_no_end_of_
     let mut transformer = tester();
     outage(&mut transformer);
     let tamper = event("m-1", "tamper", "critical", "raised");
-    transformer.run(tamper.clone());
-    let opened = told(&transformer.pass(seconds(60))).remove(0);
+    let opened = told([&transformer.run(tamper)]).remove(0);
     assert_eq!((&opened["class"], &opened["affected"]), (&json!("tamper"), &json!(1)));
     let id = opened["incident"].as_str().unwrap().to_owned();
     assert_eq!(statuses([&transformer.run(command("close", &id))]), ["closed"]);

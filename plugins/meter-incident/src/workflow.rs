@@ -34,7 +34,10 @@ impl Incidents {
             self.gather(incident, ctx);
         }
         match incident.phase {
-            Phase::Gathering if incident.affected() >= self.at_once => {
+            Phase::Gathering
+                if incident.affected() >= self.at_once
+                    || !self.gather.contains(&incident.class) =>
+            {
                 self.open(incident, key, now_s, ctx)?;
             }
             Phase::Cooling if !incident.is_well(self.restored_percent) => {

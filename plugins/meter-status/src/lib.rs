@@ -53,7 +53,7 @@ struct Status {
 }
 
 /// A message, as far as it says how the meter is.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Report<'a> {
     #[serde(borrow)]
     ts: Option<Time<'a>>,
@@ -145,7 +145,8 @@ impl Plugin for Status {
             self.answer(message, key, meter, ctx)?;
             return Ok(Verdict::done());
         }
-        let report: Report<'_> = message.decode()?;
+        // What can't be read is a sign of life all the same; that it can't is said by who reads it.
+        let report: Report<'_> = message.decode().unwrap_or_default();
         self.placed(message, key, meter, now_s, ctx)?;
         self.heard(key, meter, message.now(), ctx)?;
         let ts_s = report.ts.as_ref().and_then(Time::seconds).unwrap_or(now_s as f64);

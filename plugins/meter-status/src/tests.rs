@@ -152,6 +152,12 @@ fn a_signal_at_the_limit_is_told_of_once() {
 }
 
 #[test]
+fn what_cannot_be_read_is_a_sign_of_life() {
+    let broken = Input::new().body("application/json", "{").kind("reading").key("m-1");
+    assert_eq!(changes([&tester().run(broken)]), [change("connection", "unknown", "ok")]);
+}
+
+#[test]
 fn another_firmware_is_told() {
     let mut meter = tester();
     meter.run(status(json!({ "firmware": "4.2.1" })));
