@@ -89,8 +89,8 @@ impl Plugin for Bulk {
 
     fn process(&self, message: &Message<'_>, (): &mut (), ctx: &mut Context<'_>) -> Decision {
         match &self.into {
-            Into::Meters => self.into_meters(message, ctx)?,
-            Into::Intervals => self.into_intervals(message, ctx)?,
+            Into::Meters => self.by_meter(message, ctx)?,
+            Into::Intervals => self.by_interval(message, ctx)?,
             Into::Column(column) => by_column(message, column, ctx)?,
         }
         Ok(Verdict::done())
@@ -98,7 +98,7 @@ impl Plugin for Bulk {
 }
 
 impl Bulk {
-    fn into_meters(&self, message: &Message<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
+    fn by_meter(&self, message: &Message<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let collected: Collected = message.decode()?;
         self.check_count(collected.profiles.len())?;
         for (n, entry) in collected.profiles.iter().enumerate() {
@@ -126,7 +126,7 @@ impl Bulk {
         Ok(())
     }
 
-    fn into_intervals(&self, message: &Message<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
+    fn by_interval(&self, message: &Message<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let profile: Profile = message.decode()?;
         profile.check().map_err(|reason| Failure::reject("bad_profile", reason))?;
         self.check_count(profile.kwh.len() + profile.register.len())?;
