@@ -13,7 +13,7 @@ dead_letter = { exchange = "dead", queue = "readings.dead" }
 
 [[plugin]]
 name = "validate"
-file = "builtin:meter-validate"
+file = "builtin:meter-route"
 
 [[pipeline]]
 name = "readings"
@@ -91,8 +91,8 @@ sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
 #[test]
 fn a_plugin_that_refuses_its_config_is_told_at_that_config() {
     let text = GOOD.replace(
-        "file = \"builtin:meter-validate\"",
-        "file = \"builtin:meter-validate\"\nconfig = { no_such_setting = 1 }",
+        "file = \"builtin:meter-route\"",
+        "file = \"builtin:meter-route\"\nconfig = { no_such_setting = 1 }",
     );
     let report = report(&text);
     let said = said(&report);
@@ -103,7 +103,7 @@ fn a_plugin_that_refuses_its_config_is_told_at_that_config() {
 
 #[test]
 fn a_stateful_plugin_without_a_key_is_a_warning() {
-    let text = GOOD.replace("meter-validate", "meter-anomaly");
+    let text = GOOD.replace("meter-route", "meter-anomaly");
     let mut report = report(&text);
     let said = said(&report);
     assert_eq!(said.len(), 1, "{said:#?}");
