@@ -151,7 +151,7 @@ fn fleet(size: Size, alert: f32, lasting_days: u32) {
             let told = all.iter().filter(|told| told.what == what && told.bits >= bits).count();
             format!("{:.2}", told as f64 / years)
         };
-        let bits = [20.0, 25.0, 27.5, 30.0, 35.0, 40.0];
+        let bits = [20.0, 25.0, alert, 40.0];
         let unusual = bits.map(|bits| format!("{} of {bits} bits", rate("unusual", bits)));
         let (changed, stuck) = (rate("changed", 0.0), rate("stuck", 0.0));
         println!(

@@ -29,7 +29,7 @@ pub(crate) struct Nab {
     /// Where the scores go, a file for each of the benchmark's.
     out: PathBuf,
     /// Bits of surprise from which on a row is an alarm.
-    #[arg(long, default_value_t = 15.5)]
+    #[arg(long, default_value_t = 16.0)]
     threshold: f64,
 }
 
