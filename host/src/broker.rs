@@ -1,4 +1,5 @@
-//! Brokers: one small trait over RabbitMQ (`amqp`) and the in-process model of it (`embedded`).
+//! Brokers: one small trait over RabbitMQ (`amqp`), brokers that speak MQTT (`mqtt`) and the in-process
+//! model of RabbitMQ (`embedded`).
 //!
 //! A broker declares, consumes and publishes. A delivery comes with a [`Receipt`] that settles by
 //! value, so that settling twice doesn't compile and forgetting is noticed: a dropped receipt is
@@ -12,6 +13,8 @@
 pub mod amqp;
 mod declaration;
 pub mod embedded;
+pub mod mqtt;
+mod tls;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +23,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use self::declaration::{
-    BindingDeclaration, Declaration, Declared, Destination, ExchangeDeclaration, QueueDeclaration,
+    BindingDeclaration, CLIENT_ID, Declaration, Declared, Destination, ExchangeDeclaration, QOS,
+    QueueDeclaration,
 };
 use crate::config::{self, BrokerKind};
 use crate::message::{Message, Properties};
@@ -152,8 +156,20 @@ pub struct Delivery {
     pub redelivered: bool,
     /// How often it was delivered before, where the broker counts (`x-delivery-count`).
     pub delivery_count: Option<u32>,
+    /// Why it can't enter a pipeline, where the consumer knows: what it is then is told and settled as of
+    /// any other that failed.
+    pub unfit: Option<Unfit>,
     /// Settles it.
     pub receipt: Receipt,
+}
+
+/// Why a message can't enter a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    /// A word for the cause.
+    pub code: &'static str,
+    /// What is wrong.
+    pub text: String,
 }
 
 /// The right and duty to settle one delivery, once.
@@ -308,6 +324,7 @@ pub enum BrokerError {
 pub fn open(name: &str, settings: &config::Broker) -> Arc<dyn Broker> {
     match &settings.kind {
         BrokerKind::Amqp(settings) => amqp::AmqpBroker::new(name, settings.clone()),
+        BrokerKind::Mqtt(settings) => mqtt::MqttBroker::new(name, settings.clone()),
         BrokerKind::Embedded => embedded::Embedded::new(),
     }
 }

@@ -10,6 +10,7 @@ mod check;
 mod exchange;
 mod file;
 mod locator;
+mod mqtt;
 mod notes;
 mod notify;
 mod objects;
@@ -34,6 +35,7 @@ mod work;
 
 pub use file::{load, parse, read};
 pub use locator::Locator;
+pub use mqtt::{Filter, Mqtt, MqttVersion, Quarantine, Session, Will};
 pub use objects::{
     Binding, DeadLetter, DeadLetterTarget, Exchange, ExchangeKind, Overflow, PastLimit, Queue,
     QueueKind,
@@ -92,10 +94,11 @@ pub struct Broker {
 
 /// The kinds of broker.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "a few per process")]
 pub enum BrokerKind {
     /// RabbitMQ over AMQP 0-9-1.
     Amqp(Amqp),
+    /// A broker that speaks MQTT.
+    Mqtt(Mqtt),
     /// In this process, in memory.
     Embedded,
 }
@@ -186,4 +189,45 @@ pub struct Service {
     pub archive_bytes: u64,
     /// Compiled plugins are cached here; `None` compiles at each start.
     pub cache_dir: Option<PathBuf>,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Whether the broker of that name speaks MQTT, which has no exchanges and no dead letters.
+    #[must_use]
+    pub fn speaks_mqtt(&self, broker: &str) -> bool {
+        let kind = self.brokers.get(broker).map(|broker| &broker.kind);
+        matches!(kind, Some(BrokerKind::Mqtt(_)))
+    }
+
+    /// What separates the levels of topics on that broker.
+    #[must_use]
+    pub fn separator_of(&self, broker: &str) -> char {
+        match self.brokers.get(broker).map(|broker| &broker.kind) {
+            Some(BrokerKind::Mqtt(mqtt)) => mqtt.separator,
+            _ => '/',
+        }
+    }
+
+    /// The broker that takes a pipeline's failure reports and the copies that the host makes of its
+    /// messages: its own, or that of its dead letters where its own has no exchanges.
+    #[must_use]
+    pub fn home_of<'c>(&'c self, pipeline: &'c Pipeline) -> &'c str {
+        if !self.speaks_mqtt(&pipeline.broker) {
+            return &pipeline.broker;
+        }
+        let queue = self
+            .queues
+            .iter()
+            .find(|queue| queue.name == pipeline.queue && queue.broker == pipeline.broker);
+        let letters = match queue.map(|queue| &queue.dead_letter) {
+            Some(DeadLetter::To(target)) => Some(target.broker.as_str()),
+            _ => None,
+        };
+        let outputs = pipeline.outputs.values().map(|output| output.broker.as_str());
+        let others = self.brokers.keys().map(String::as_str);
+        let mut homes = letters.into_iter().chain(outputs).chain(others);
+        homes.find(|broker| !self.speaks_mqtt(broker)).unwrap_or(&pipeline.broker)
+    }
 }

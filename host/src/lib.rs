@@ -9,7 +9,7 @@
 //! | rooms | what happens there |
 //! |---|---|
 //! | [`message`], [`limits`], [`clock`], [`digest`], [`maps`], [`fault`] | plain words that everyone speaks; every bound and default; what time it is; SHA-256 and hexadecimal; maps that hash fast; where a test may have the process die |
-//! | [`verdict`], [`route`], [`state`] | what plugins decide; topic and header matching; state by key |
+//! | [`verdict`], [`route`], [`topic`], [`state`] | what plugins decide; topic and header matching; MQTT's topics beside routing keys; state by key |
 //! | [`report`] | what is told of a message that failed |
 //! | [`notice`] | what people may have to be told of |
 //! | [`config`], [`telemetry`] | text → what the operator means; metrics and log events |
@@ -51,5 +51,6 @@ pub mod service;
 pub mod simulate;
 pub mod state;
 pub mod telemetry;
+pub mod topic;
 pub mod topology;
 pub mod verdict;

@@ -4,6 +4,7 @@
 //! its reason here.
 
 mod authoring;
+mod mqtt;
 mod rate;
 mod recorder;
 mod reload;
@@ -14,6 +15,7 @@ mod told;
 use std::time::Duration;
 
 pub use self::authoring::*;
+pub use self::mqtt::*;
 pub use self::rate::*;
 pub use self::recorder::*;
 pub use self::reload::*;

@@ -92,7 +92,7 @@ pub fn delay_queue(work_queue: &str, kind: QueueKind, rung: Duration) -> String 
 /// delayed message could find its way back.
 #[must_use]
 pub fn is_private(queue: &Queue) -> bool {
-    queue.server_named || queue.exclusive
+    queue.server_named || queue.exclusive || queue.session.is_some()
 }
 
 /// Whether the delivery limit is no more than the host's default.
@@ -107,7 +107,7 @@ fn has_default_limit(queue: &Queue) -> bool {
 pub fn vhost(broker: &Broker) -> String {
     let url = match &broker.kind {
         BrokerKind::Amqp(amqp) => amqp.urls.first().map_or("", String::as_str),
-        BrokerKind::Embedded => "",
+        BrokerKind::Mqtt(_) | BrokerKind::Embedded => "",
     };
     let address = url.split_once("://").map_or(url, |(_, address)| address);
     let path = address.split(['?', '#']).next().and_then(|path| path.split_once('/'));
@@ -165,7 +165,7 @@ impl Draft {
         for pipeline in config.pipelines.iter().filter(|p| p.broker == broker) {
             draft.retries(config, pipeline);
         }
-        if config.pipelines.iter().any(|p| p.broker == broker) {
+        if config.pipelines.iter().any(|p| config.home_of(p) == broker) {
             draft.failures(config);
         }
         draft
@@ -192,6 +192,10 @@ impl Draft {
     }
 
     fn queue(&mut self, queue: &Queue) {
+        if let Some(session) = &queue.session {
+            self.rest.connection.insert(queue.name.clone(), queue::session(queue, session));
+            return;
+        }
         let declaration = queue::declaration(queue);
         let destination = Destination::Queue(declaration.name.clone());
         let bindings = queue.bind.iter().map(|b| binding(b, destination.clone()));
@@ -290,11 +294,10 @@ impl Draft {
 
 /// Exchanges that catch what goes wrong elsewhere: they must have their queues first.
 fn catchers<'a>(config: &'a Config, broker: &str) -> BTreeSet<&'a str> {
-    let dead =
-        config.queues.iter().filter(|q| q.broker == broker).filter_map(|q| match &q.dead_letter {
-            DeadLetter::To(target) => Some(target.exchange.as_str()),
-            DeadLetter::Unset | DeadLetter::Policy | DeadLetter::Discard => None,
-        });
+    let dead = config.queues.iter().filter_map(|q| match &q.dead_letter {
+        DeadLetter::To(target) if target.broker == broker => Some(target.exchange.as_str()),
+        _ => None,
+    });
     let exchanges = config.exchanges.iter().filter(|e| e.broker == broker);
     let alternates = exchanges.filter_map(|e| e.alternate.as_deref());
     let own = [config.failures.exchange.as_str(), limits::RETURN_EXCHANGE];

@@ -20,6 +20,8 @@ mod demo;
 mod docs;
 mod guests;
 mod meters;
+mod mosquitto;
+mod mqtt;
 mod pipeline;
 mod planted;
 mod publish;

@@ -62,6 +62,11 @@ impl RabbitNode {
         Self { node: Arc::new(rabbit_node::Node::start()) }
     }
 
+    /// One whose MQTT plugin is on.
+    pub(crate) fn with_mqtt() -> Self {
+        Self { node: Arc::new(rabbit_node::Node::start_with("rabbitmq_mqtt")) }
+    }
+
     /// How the host is told of it.
     pub(crate) fn config(&self) -> Amqp {
         Amqp {

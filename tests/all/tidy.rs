@@ -109,6 +109,7 @@ fn imports_point_down() {
 fn lapin_wasmtime_redb_and_notify_are_known_in_one_room_each() {
     let homes = [
         ("lapin", "host/src/broker/amqp"),
+        ("mqtt_protocol_core", "host/src/broker/mqtt/wire"),
         ("wasmtime", "host/src/plugin"),
         ("redb", "host/src/state/embedded"),
         ("use notify", "host/src/reload/watch"),
@@ -222,7 +223,13 @@ fn nothing_is_left_for_later() {
 
 /// Another program's state can only be asked for again, after a while and within a bound.
 fn polls_another_program(source: &Source, at: usize) -> bool {
-    let outside = ["tests/all/rabbit", "tests/rabbit", "tests/all/service", "tests/bench"];
+    let outside = [
+        "tests/all/rabbit",
+        "tests/all/mosquitto",
+        "tests/rabbit",
+        "tests/all/service",
+        "tests/bench",
+    ];
     outside.iter().any(|path| source.path.starts_with(path))
         && source.code[at..].starts_with("sleep(POLL)")
 }

@@ -132,7 +132,7 @@ impl Place {
 fn broker_of(config: &Config) -> std::sync::Arc<AmqpBroker> {
     match &config.brokers["main"].kind {
         BrokerKind::Amqp(amqp) => AmqpBroker::new("main", amqp.clone()),
-        BrokerKind::Embedded => panic!("the config names a RabbitMQ"),
+        BrokerKind::Mqtt(_) | BrokerKind::Embedded => panic!("the config names a RabbitMQ"),
     }
 }
 

@@ -39,13 +39,13 @@ use futures_util::future::join_all;
 use tokio::sync::RwLock;
 use tokio::time::sleep;
 
-use self::address::{Address, read_tls};
+use self::address::Address;
 use self::consumer::AmqpConsumer;
 use self::link::{LastError, Link};
 use self::publisher::AmqpPublisher;
 use super::{
     Broker, BrokerError, ConsumeRequest, Consumer, Declaration, Declared, Depth, LinkState,
-    Publisher, Server, Uses,
+    Publisher, Server, Uses, tls,
 };
 use crate::config::Amqp;
 use crate::limits::SETUP_LINGER;
@@ -122,7 +122,7 @@ impl Broker for AmqpBroker {
         }
         // Logging in is part of the question: the greeting alone comes before it.
         self.setup.channel(async |_| Ok(())).await?;
-        let tls = Arc::new(read_tls(&self.config.tls)?);
+        let tls = Arc::new(tls::read(&self.config.tls)?);
         let mut failures = Vec::new();
         for url in &self.config.urls {
             let address = Address::parse(url)?;

@@ -5,6 +5,12 @@ use std::fmt;
 use crate::config::{ExchangeKind, QueueKind};
 use crate::message::Table;
 
+/// The argument of a session's declaration that says what an MQTT broker knows it by.
+pub const CLIENT_ID: &str = "client-id";
+
+/// The argument of a binding to an MQTT filter that says how sure its messages are wanted: 0 or 1.
+pub const QOS: &str = "qos";
+
 /// An object on a broker.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Declaration {

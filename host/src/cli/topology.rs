@@ -158,7 +158,7 @@ fn user(broker: &Broker) -> String {
             Credentials::Inline(login) => login.user.clone(),
             Credentials::Kept(_) => "USER".to_owned(),
         },
-        BrokerKind::Embedded => "USER".to_owned(),
+        BrokerKind::Mqtt(_) | BrokerKind::Embedded => "USER".to_owned(),
     }
 }
 
@@ -176,7 +176,9 @@ async fn verify(config: &Config, names: &[String]) -> anyhow::Result<ExitCode> {
             continue;
         };
         let BrokerKind::Amqp(amqp) = &broker.kind else {
-            println!("broker {name} is embedded: there is nothing to compare with");
+            println!(
+                "broker {name} has no objects that outlast their users: there is nothing to compare"
+            );
             continue;
         };
         let connection = AmqpBroker::new(name, amqp.clone());

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::place;
 use super::section::{Item, Section, quote};
-use super::{Amqp, Broker, BrokerKind, Credentials, Declare, Login, Secret, Tls};
+use super::{Amqp, Broker, BrokerKind, Credentials, Declare, Login, Secret, Tls, mqtt};
 use crate::limits;
 
 const DECLARE: [(&str, Declare); 3] =
@@ -17,8 +17,29 @@ const DECLARE: [(&str, Declare); 3] =
 const EMBEDDED: &str = "embedded:";
 
 /// The keys that mean nothing for the embedded broker.
-const AMQP_KEYS: [&str; 6] =
-    ["credentials", "tls", "heartbeat", "version", "management", "definitions"];
+const OUTSIDE_KEYS: [&str; 2] = ["credentials", "tls"];
+
+/// The keys that only a RabbitMQ has a use for.
+const AMQP_KEYS: [&str; 4] = ["heartbeat", "version", "management", "definitions"];
+
+/// The keys that only an MQTT broker has a use for.
+const MQTT_KEYS: [&str; 7] =
+    ["protocol", "keep_alive", "session_expiry", "max_payload", "separator", "will", "quarantine"];
+
+/// Where a broker is, and as whom.
+pub(super) struct Addresses {
+    /// Without credentials.
+    pub(super) urls: Vec<String>,
+    /// Those of all.
+    pub(super) credentials: Credentials,
+}
+
+/// What a broker's addresses say that it speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speaks {
+    Amqp,
+    Mqtt,
+}
 
 /// Reads one broker.
 pub(super) fn read(section: Section<'_>) -> Option<Broker> {
@@ -29,55 +50,91 @@ pub(super) fn read(section: Section<'_>) -> Option<Broker> {
 }
 
 fn read_kind(section: &Section<'_>) -> Option<BrokerKind> {
-    let remedy =
-        "write `url = \"amqp://HOST:5672/%2f\"`, `urls = [\"…\", \"…\"]` or `url = \"embedded:\"`";
+    let remedy = "write `url = \"amqp://HOST:5672/%2f\"`, `urls = [\"…\", \"…\"]`, \
+                  `url = \"mqtt://HOST:1883\"` or `url = \"embedded:\"`";
     let url = section.text("url").map(|text| (section.at("url"), text));
     let addresses: Vec<(String, String)> = url.into_iter().chain(section.texts("urls")).collect();
     section.exactly_one(&["url", "urls"], remedy);
-    let mut amqp = Amqp {
-        urls: Vec::new(),
-        credentials: Credentials::Default,
-        tls: section.section("tls").map(read_tls).unwrap_or_default(),
-        heartbeat: section
-            .duration("heartbeat", Duration::ZERO..=limits::HEARTBEAT_MAX)
-            .unwrap_or(limits::HEARTBEAT),
-        version: section.item("version").and_then(|item| read_version(&item)),
-        management: section.item("management").and_then(|item| read_management(&item)),
-        definitions: section.file("definitions"),
-    };
+    let tls = section.section("tls").map(read_tls).unwrap_or_default();
     let configured = section.item("credentials").and_then(|item| {
         let remedy = "write `credentials = { file = \"…\" }` or `credentials = { env = \"NAME\" }`; \
                       the file, or the variable, holds `user:password`";
         place::read(&item, remedy)
     });
     if addresses.iter().any(|(_, text)| text == EMBEDDED) {
-        for key in AMQP_KEYS.into_iter().filter(|key| section.has(key)) {
-            let message = format!("`{key}` means nothing for the embedded broker");
-            section.notes.wrong_key(&section.at(key), message, "take it out");
-        }
+        refuse(section, &OUTSIDE_KEYS, "the embedded broker");
+        refuse(section, &AMQP_KEYS, "the embedded broker");
+        refuse(section, &MQTT_KEYS, "the embedded broker");
         if let [_, (second, _), ..] = addresses.as_slice() {
             section.notes.error(second, "the embedded broker has one address", "take this one out");
         }
         return Some(BrokerKind::Embedded);
     }
-    let mut inline = Vec::new();
+    let mut found = Addresses { urls: Vec::new(), credentials: Credentials::Default };
+    let (mut inline, mut speaks) = (Vec::new(), None);
     for (path, text) in &addresses {
         let Some((url, login)) = read_url(section, path, text) else { continue };
-        amqp.urls.push(url);
+        let it = if url.starts_with("mqtt") { Speaks::Mqtt } else { Speaks::Amqp };
+        if *speaks.get_or_insert(it) != it {
+            let message = "this address speaks another protocol than the first";
+            section.notes.error(path, message, "give each its own `[broker.NAME]`");
+        }
+        found.urls.push(url);
         inline.extend(login.map(|found| (path.as_str(), found)));
     }
-    amqp.credentials = choose_credentials(section, configured, inline);
-    (!amqp.urls.is_empty()).then_some(BrokerKind::Amqp(amqp))
+    found.credentials = choose_credentials(section, configured, inline);
+    match speaks {
+        Some(Speaks::Mqtt) => {
+            refuse(section, &AMQP_KEYS, "a broker that speaks MQTT");
+            Some(BrokerKind::Mqtt(mqtt::read_broker(section, found, tls)))
+        }
+        Some(Speaks::Amqp) => {
+            refuse(section, &MQTT_KEYS, "a broker that speaks AMQP");
+            Some(BrokerKind::Amqp(read_amqp(section, found, tls)))
+        }
+        // A mistake in another key is shown beside that of the address.
+        None => {
+            for key in MQTT_KEYS {
+                section.item(key);
+            }
+            read_amqp(section, found, tls);
+            None
+        }
+    }
+}
+
+fn read_amqp(section: &Section<'_>, addresses: Addresses, tls: Tls) -> Amqp {
+    Amqp {
+        urls: addresses.urls,
+        credentials: addresses.credentials,
+        tls,
+        heartbeat: section
+            .duration("heartbeat", Duration::ZERO..=limits::HEARTBEAT_MAX)
+            .unwrap_or(limits::HEARTBEAT),
+        version: section.item("version").and_then(|item| read_version(&item)),
+        management: section.item("management").and_then(|item| read_management(&item)),
+        definitions: section.file("definitions"),
+    }
+}
+
+/// Notes keys that the kind of broker has no use for.
+fn refuse(section: &Section<'_>, keys: &[&'static str], whom: &str) {
+    for key in keys.iter().filter(|key| section.has(key)) {
+        section.item(key);
+        let message = format!("`{key}` means nothing for {whom}");
+        section.notes.wrong_key(&section.at(key), message, "take it out");
+    }
 }
 
 /// An address without its credentials, and these.
 fn read_url(section: &Section<'_>, path: &str, text: &str) -> Option<(String, Option<Login>)> {
     let remedy = "write `amqp://HOST:PORT/VHOST`; the default virtual host is `%2f`";
     let mut url = match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "amqp" | "amqps") => url,
+        Ok(url) if matches!(url.scheme(), "amqp" | "amqps" | "mqtt" | "mqtts") => url,
         Ok(url) => {
             let message = format!("'{}:' is no scheme of a broker", quote(url.scheme()));
-            let remedy = "write `amqp://…`, `amqps://…` (TLS) or `embedded:`";
+            let remedy =
+                "write `amqp://…`, `amqps://…` (TLS), `mqtt://…`, `mqtts://…` or `embedded:`";
             section.notes.error(path, message, remedy);
             return None;
         }
@@ -88,6 +145,11 @@ fn read_url(section: &Section<'_>, path: &str, text: &str) -> Option<(String, Op
     };
     if url.host_str().is_none_or(str::is_empty) {
         section.notes.error(path, "this address has no host", remedy);
+        return None;
+    }
+    if url.scheme().starts_with("mqtt") && !matches!(url.path(), "" | "/") {
+        let remedy = "write `mqtt://HOST:1883` alone; topics are named by the queues";
+        section.notes.error(path, "an address of MQTT has no path", remedy);
         return None;
     }
     if url.path().trim_start_matches('/').contains('/') {

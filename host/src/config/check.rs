@@ -1,6 +1,7 @@
 //! What a config means as a whole: references, what a broker would refuse, what would lose messages.
 
 mod dead_letter;
+mod mqtt;
 mod notify;
 mod pipeline;
 mod queue;
@@ -46,6 +47,7 @@ pub(super) fn check(config: &Config, origins: &Origins, notes: &Notes) {
     // Before queues: a dead letter that is found wrong there can still be caught by nothing.
     check.dead_letters();
     check.queues();
+    check.mqtt();
     check.pipelines();
     check.notify();
 }

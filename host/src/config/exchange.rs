@@ -5,9 +5,10 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::section::{Item, Section};
-use super::{Binding, Exchange, ExchangeKind};
+use super::{Binding, Exchange, ExchangeKind, mqtt};
 use crate::limits;
 use crate::message::{FieldValue, Table};
+use crate::topic;
 
 /// The words for the kinds of exchange.
 pub(super) const KINDS: [(&str, ExchangeKind); 4] = [
@@ -16,6 +17,9 @@ pub(super) const KINDS: [(&str, ExchangeKind); 4] = [
     ("fanout", ExchangeKind::Fanout),
     ("headers", ExchangeKind::Headers),
 ];
+
+/// Where RabbitMQ's MQTT plugin publishes to and subscribes from.
+const MQTT_EXCHANGE: &str = "amq.topic";
 
 const MATCHES: [(&str, &str); 4] =
     [("all", "all"), ("any", "any"), ("all-with-x", "all-with-x"), ("any-with-x", "any-with-x")];
@@ -81,6 +85,9 @@ pub(super) fn read_bindings(section: &Section<'_>) -> Vec<Binding> {
 }
 
 fn read_binding(section: Section<'_>) -> Option<Binding> {
+    if section.has("mqtt") || section.has("qos") {
+        return read_filter_binding(section);
+    }
     let exchange = if section.text("exchange").is_some_and(|name| name.is_empty()) {
         let message = "nothing can be bound to the default exchange";
         let remedy = "take this binding out: every queue gets what is published there by its name";
@@ -96,7 +103,17 @@ fn read_binding(section: Section<'_>) -> Option<Binding> {
         arguments.set("x-match", how);
     }
     section.finish();
-    Some(Binding { exchange: exchange?, key, arguments })
+    Some(Binding { exchange: exchange?, key, arguments, filter: None })
+}
+
+/// What a filter of MQTT means on a RabbitMQ, whose plugin publishes to `amq.topic`.
+fn read_filter_binding(section: Section<'_>) -> Option<Binding> {
+    let filter = mqtt::read_filter(&section);
+    section.finish();
+    let filter = filter?;
+    let key = topic::pattern_of(&filter.filter);
+    let arguments = Table::default();
+    Some(Binding { exchange: MQTT_EXCHANGE.to_owned(), key, arguments, filter: Some(filter) })
 }
 
 /// Arguments that have no key of their own; those that have one are refused by its name.

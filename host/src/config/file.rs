@@ -10,11 +10,11 @@ use toml::de::DeTable;
 use super::check::{self, Origins};
 use super::notes::Notes;
 use super::problem::{Problem, Severity, Warning};
-use super::queue::{Catcher, QueueRead};
+use super::queue::{Catcher, Homes, QueueRead};
 use super::section::Section;
 use super::{
-    Config, Exchange, ExchangeKind, Notify, Plugin, Queue, broker, exchange, notify, pipeline,
-    plugin, queue, service, state, table,
+    Broker, BrokerKind, Config, Exchange, ExchangeKind, Notify, Plugin, Queue, broker, exchange,
+    notify, pipeline, plugin, queue, service, state, table,
 };
 use crate::limits;
 
@@ -109,12 +109,7 @@ fn read_root(root: Section<'_>) -> (Config, Origins) {
     if names.is_empty() && !notes.is_broken("broker") {
         notes.missing("broker", "add `[broker.main]` with `url = \"amqp://127.0.0.1:5672/%2f\"`");
     }
-    let usual = match names.len() {
-        // Where there is none, that is the one problem.
-        0 => Some(MAIN),
-        1 => names.first().map(String::as_str),
-        _ => names.get(MAIN).map(String::as_str),
-    };
+    let usual = usual(&names);
     let mut origins = Origins { brokers: names.clone(), ..Origins::default() };
     let mut exchanges = Vec::new();
     for section in root.sections("exchange") {
@@ -124,10 +119,11 @@ fn read_root(root: Section<'_>) -> (Config, Origins) {
             origins.exchanges.push(path);
         }
     }
+    let homes = homes(&brokers, usual);
     let (mut queues, mut catchers) = (Vec::new(), Vec::new());
     for section in root.sections("queue") {
         let path = section.path.clone();
-        if let Some(QueueRead { queue, catcher }) = queue::read(section, usual) {
+        if let Some(QueueRead { queue, catcher }) = queue::read(section, &homes) {
             catchers.extend(catcher.map(|catcher| (format!("{path}.dead_letter"), catcher)));
             queues.push(queue);
             origins.queues.push(path);
@@ -142,7 +138,7 @@ fn read_root(root: Section<'_>) -> (Config, Origins) {
     for section in root.sections("pipeline") {
         let path = section.path.clone();
         if let Some(mut pipeline) = pipeline::read(section) {
-            settle_brokers(&mut pipeline, &queues, usual);
+            settle_brokers(&mut pipeline, &queues, &homes);
             pipelines.push(pipeline);
             origins.pipelines.push(path);
         }
@@ -151,6 +147,7 @@ fn read_root(root: Section<'_>) -> (Config, Origins) {
     let failures = service::read_failures(root.section("failures"));
     let state = state::read(root.section("state"));
     let service = service::read(root.section("service"));
+    place_quarantines(&mut brokers, &service.state_dir);
     root.finish();
     let config = Config {
         brokers,
@@ -165,6 +162,39 @@ fn read_root(root: Section<'_>) -> (Config, Origins) {
         service,
     };
     (config, origins)
+}
+
+/// The broker that goes without saying.
+fn usual(names: &BTreeSet<String>) -> Option<&str> {
+    match names.len() {
+        // Where there is none, that is the one problem.
+        0 => Some(MAIN),
+        1 => names.first().map(String::as_str),
+        _ => names.get(MAIN).map(String::as_str),
+    }
+}
+
+/// Each broker that speaks MQTT has a folder for what it can't take in.
+fn place_quarantines(brokers: &mut BTreeMap<String, Broker>, state_dir: &Path) {
+    for (name, broker) in brokers {
+        if let BrokerKind::Mqtt(mqtt) = &mut broker.kind {
+            mqtt.quarantine.dir = state_dir.join(limits::QUARANTINE).join(name);
+        }
+    }
+}
+
+/// Where queues and dead letters are that don't say it.
+fn homes<'b>(brokers: &'b BTreeMap<String, Broker>, usual: Option<&'b str>) -> Homes<'b> {
+    let speaks = |broker: &Broker| matches!(broker.kind, BrokerKind::Mqtt(_));
+    let of_kind = |mqtt: bool| {
+        let named = brokers.iter().filter(move |(_, broker)| speaks(broker) == mqtt);
+        named.map(|(name, _)| name.as_str())
+    };
+    let letters = match of_kind(false).collect::<Vec<_>>().as_slice() {
+        [only] => Some(*only),
+        several => several.iter().copied().find(|name| *name == MAIN),
+    };
+    Homes { usual, mqtt: of_kind(true).collect(), letters }
 }
 
 fn read_plugins(root: &Section<'_>, origins: &mut Origins) -> BTreeMap<String, Plugin> {
@@ -198,8 +228,10 @@ fn read_rules(root: &Section<'_>, usual: Option<&str>, origins: &mut Origins) ->
     rules
 }
 
-/// A pipeline is where its queue is, and an output where its pipeline is, unless they say otherwise.
-fn settle_brokers(pipeline: &mut super::Pipeline, queues: &[Queue], usual: Option<&str>) {
+/// A pipeline is where its queue is, and an output where its pipeline is, unless they say otherwise; or
+/// where there are exchanges, if the pipeline's messages come by MQTT.
+fn settle_brokers(pipeline: &mut super::Pipeline, queues: &[Queue], homes: &Homes<'_>) {
+    let usual = homes.usual;
     if pipeline.broker.is_empty() {
         let mut found = queues.iter().filter(|queue| queue.name == pipeline.queue);
         // The usual broker wins where two have a queue of that name.
@@ -210,9 +242,11 @@ fn settle_brokers(pipeline: &mut super::Pipeline, queues: &[Queue], usual: Optio
             .map(|queue| queue.broker.as_str());
         pipeline.broker = broker.or(usual).unwrap_or_default().to_owned();
     }
+    let by_mqtt = homes.mqtt.contains(pipeline.broker.as_str());
+    let elsewhere = homes.letters.filter(|_| by_mqtt);
     for output in pipeline.outputs.values_mut() {
         if output.broker.is_empty() {
-            output.broker.clone_from(&pipeline.broker);
+            elsewhere.unwrap_or(&pipeline.broker).clone_into(&mut output.broker);
         }
     }
 }

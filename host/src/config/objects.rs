@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::{Filter, Session};
 use crate::message::Table;
 
 /// An exchange.
@@ -79,6 +80,8 @@ pub struct Queue {
     pub bind: Vec<Binding>,
     /// Arguments beyond these.
     pub arguments: Table,
+    /// On a broker that speaks MQTT: the session that stands in a queue's place.
+    pub session: Option<Session>,
 }
 
 /// RabbitMQ's kinds of queue.
@@ -119,6 +122,8 @@ pub enum DeadLetter {
 /// A dead-letter exchange and the queue that catches what it gets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeadLetterTarget {
+    /// The broker: the queue's own, unless that has no exchanges.
+    pub broker: String,
     /// `x-dead-letter-exchange`.
     pub exchange: String,
     /// `x-dead-letter-routing-key`; `None` keeps the message's own.
@@ -154,4 +159,6 @@ pub struct Binding {
     pub key: String,
     /// Header arguments, `x-match` included.
     pub arguments: Table,
+    /// The filter of MQTT that says all this.
+    pub filter: Option<Filter>,
 }

@@ -18,7 +18,8 @@ use super::{
 use crate::limits;
 
 const KEY_REMEDY: &str = "write `key = { header = \"NAME\" }`, `{ routing_key = 1 }` (a word of it, \
-                          from 0), `{ routing_key = true }` or `{ field = \"NAME\" }`";
+                          from 0), `{ routing_key = true }`, `{ topic_level = 1 }` (of MQTT, from 0) \
+                          or `{ field = \"NAME\" }`";
 
 const ID_REMEDY: &str = "write `id = \"property\"`, \"hash\", \"none\", `{ header = \"NAME\" }` or \
                          `{ fields = [\"NAME\", …] }`";
@@ -41,6 +42,7 @@ pub(super) fn read(section: Section<'_>) -> Option<Pipeline> {
         broker: section.text("broker").unwrap_or_default(),
         key,
         key_required,
+        content_type: read_content_type(&section),
         id: section.item("id").and_then(|item| read_id(&item)).unwrap_or(IdSource::Property),
         id_window: read_id_window(section.section("id_window")),
         state_ttl: section.duration("state_ttl", limits::STATE_TTL_MIN..=limits::HOST_DURATION_MAX),
@@ -55,6 +57,17 @@ pub(super) fn read(section: Section<'_>) -> Option<Pipeline> {
     };
     section.finish();
     name.map(|_| pipeline)
+}
+
+fn read_content_type(section: &Section<'_>) -> Option<String> {
+    let text = section.text("content_type")?;
+    if text.is_empty() || text.len() > limits::SHORT_STRING_BYTES {
+        let message = "a content type has 1 to 255 bytes";
+        let remedy = "write `content_type = \"application/json\"`";
+        section.notes.error(&section.at("content_type"), message, remedy);
+        return None;
+    }
+    Some(text)
 }
 
 fn read_prefetch(section: &Section<'_>) -> u16 {
@@ -95,9 +108,11 @@ fn read_key(section: Section<'_>) -> (Option<KeySource>, bool) {
             None
         }
     });
-    section.exactly_one(&["header", "routing_key", "field"], KEY_REMEDY);
+    let level = section.number("topic_level", 0..=limits::MQTT_STRING_BYTES);
+    let level = level.map(KeySource::TopicLevel);
+    section.exactly_one(&["header", "routing_key", "field", "topic_level"], KEY_REMEDY);
     section.finish();
-    (header.or(field).or(segment), required)
+    (header.or(field).or(segment).or(level), required)
 }
 
 fn read_id(item: &Item<'_>) -> Option<IdSource> {

@@ -2,11 +2,13 @@
 
 mod governance;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use toml::de::DeValue;
 
 use super::exchange::{self, KINDS, broker_of, name, read_arguments, read_bindings};
+use super::mqtt;
 use super::section::{Item, Section};
 use super::{
     Binding, DeadLetter, DeadLetterTarget, Exchange, ExchangeKind, Overflow, Queue, QueueKind,
@@ -61,8 +63,18 @@ pub(super) struct Catcher {
     pub(super) archive: Option<Queue>,
 }
 
-/// Reads one queue. `broker` is where it is unless it says otherwise.
-pub(super) fn read(section: Section<'_>, broker: Option<&str>) -> Option<QueueRead> {
+/// Where queues are, and their dead letters.
+pub(super) struct Homes<'b> {
+    /// Where a queue is unless it says otherwise.
+    pub(super) usual: Option<&'b str>,
+    /// Brokers that speak MQTT.
+    pub(super) mqtt: BTreeSet<&'b str>,
+    /// Where dead letters go of what came by MQTT, unless they say otherwise.
+    pub(super) letters: Option<&'b str>,
+}
+
+/// Reads one queue.
+pub(super) fn read(section: Section<'_>, homes: &Homes<'_>) -> Option<QueueRead> {
     let server_named = section.flag("server_named", false);
     let queue_name = name(
         &section,
@@ -76,7 +88,7 @@ pub(super) fn read(section: Section<'_>, broker: Option<&str>) -> Option<QueueRe
     let mut queue = Queue {
         name: queue_name.clone().unwrap_or_default(),
         server_named,
-        broker: broker_of(&section, broker),
+        broker: broker_of(&section, homes.usual),
         kind,
         durable: section.flag("durable", !exclusive && !server_named),
         exclusive,
@@ -94,16 +106,28 @@ pub(super) fn read(section: Section<'_>, broker: Option<&str>) -> Option<QueueRe
         single_active_consumer: section.flag("single_active_consumer", false),
         bind: read_bindings(&section),
         arguments: read_arguments(&section, &ARGUMENTS),
+        session: None,
+    };
+    if homes.mqtt.contains(queue.broker.as_str()) {
+        queue.session = Some(mqtt::read_session(&section, &queue.name));
+    } else if section.has("client_id") {
+        section.item("client_id");
+        let message = "only a session on an MQTT broker has a client id";
+        section.notes.wrong_key(&section.at("client_id"), message, "take it out");
+    }
+    let letters = match (&queue.session, homes.letters) {
+        (Some(_), letters) => letters.unwrap_or_default(),
+        (None, _) => &queue.broker,
     };
     let dead_letter = section.item("dead_letter");
     let (dead_letter, catcher) =
-        dead_letter.map_or((DeadLetter::Unset, None), |item| read_dead_letter(&item, &queue));
+        dead_letter.map_or((DeadLetter::Unset, None), |item| read_dead_letter(&item, letters));
     queue.dead_letter = dead_letter;
     section.finish();
     queue_name.map(|_| QueueRead { queue, catcher })
 }
 
-fn read_dead_letter(item: &Item<'_>, queue: &Queue) -> (DeadLetter, Option<Catcher>) {
+fn read_dead_letter(item: &Item<'_>, broker: &str) -> (DeadLetter, Option<Catcher>) {
     match item.value {
         DeValue::String(text) if text == "policy" => (DeadLetter::Policy, None),
         DeValue::String(text) if text == "discard" => (DeadLetter::Discard, None),
@@ -114,7 +138,7 @@ fn read_dead_letter(item: &Item<'_>, queue: &Queue) -> (DeadLetter, Option<Catch
             (DeadLetter::Unset, None)
         }
         DeValue::Table(_) => {
-            item.section().map_or((DeadLetter::Unset, None), |found| read_target(found, queue))
+            item.section().map_or((DeadLetter::Unset, None), |found| read_target(found, broker))
         }
         _ => {
             item.expected("a table, \"policy\" or \"discard\"", DEAD_LETTER_REMEDY);
@@ -124,7 +148,8 @@ fn read_dead_letter(item: &Item<'_>, queue: &Queue) -> (DeadLetter, Option<Catch
 }
 
 /// `{ exchange = …, queue = …, … }`.
-fn read_target(section: Section<'_>, queue: &Queue) -> (DeadLetter, Option<Catcher>) {
+fn read_target(section: Section<'_>, broker: &str) -> (DeadLetter, Option<Catcher>) {
+    let broker = section.text("broker").unwrap_or_else(|| broker.to_owned());
     let exchange = section.text("exchange");
     let caught_by = section.text("queue");
     let routing_key = section.text("routing_key");
@@ -156,6 +181,7 @@ fn read_target(section: Section<'_>, queue: &Queue) -> (DeadLetter, Option<Catch
     let past_limit = governance::read(&section, caught_by.as_deref());
     section.finish();
     let target = DeadLetterTarget {
+        broker: broker.clone(),
         exchange: exchange.clone().unwrap_or_default(),
         routing_key: routing_key.clone(),
         at_least_once,
@@ -164,7 +190,7 @@ fn read_target(section: Section<'_>, queue: &Queue) -> (DeadLetter, Option<Catch
         past_limit: past_limit.clone(),
     };
     let catcher = caught_by.map(|name| {
-        let mut caught = plain(&name, &queue.broker, queue_kind);
+        let mut caught = plain(&name, &broker, queue_kind);
         caught.max_length = max_length;
         caught.max_bytes = max_bytes;
         caught.message_ttl = ttl;
@@ -173,8 +199,9 @@ fn read_target(section: Section<'_>, queue: &Queue) -> (DeadLetter, Option<Catch
             return Catcher { exchange: None, queue: caught, archive };
         };
         let key = catching_key(kind, routing_key);
-        caught.bind.push(Binding { exchange: exchange.clone(), key, arguments: Table::default() });
-        let exchange = Some(catching_exchange(exchange, &queue.broker, kind));
+        let arguments = Table::default();
+        caught.bind.push(Binding { exchange: exchange.clone(), key, arguments, filter: None });
+        let exchange = Some(catching_exchange(exchange, &broker, kind));
         Catcher { exchange, queue: caught, archive }
     });
     (DeadLetter::To(target), catcher)
@@ -224,5 +251,6 @@ fn plain(name: &str, broker: &str, kind: QueueKind) -> Queue {
         single_active_consumer: false,
         bind: Vec::new(),
         arguments: Table::default(),
+        session: None,
     }
 }

@@ -119,6 +119,8 @@ pub struct Pipeline {
     pub key: Option<KeySource>,
     /// A message without the key is rejected (`no_key`) instead of running keyless.
     pub key_required: bool,
+    /// What bodies are that don't say it.
+    pub content_type: Option<String>,
     /// Where a message's identity comes from.
     pub id: IdSource,
     /// How long and how many identities are remembered.
@@ -163,6 +165,8 @@ pub enum KeySource {
     RoutingKeySegment(usize),
     /// The whole routing key.
     RoutingKey,
+    /// A level of the topic that it came by, from 0.
+    TopicLevel(usize),
     /// A top-level field of a JSON or MessagePack body.
     BodyField(String),
 }

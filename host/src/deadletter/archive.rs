@@ -29,7 +29,7 @@ use crate::telemetry::{DeadLetterMetrics, Telemetry};
 pub fn queues(config: &Config) -> BTreeSet<(String, String)> {
     let queues = config.queues.iter().filter_map(|queue| match &queue.dead_letter {
         DeadLetter::To(target) => match &target.past_limit {
-            PastLimit::Archive(name) => Some((queue.broker.clone(), name.clone())),
+            PastLimit::Archive(name) => Some((target.broker.clone(), name.clone())),
             PastLimit::Drop => None,
         },
         DeadLetter::Unset | DeadLetter::Policy | DeadLetter::Discard => None,

@@ -24,7 +24,8 @@ pub struct Place {
 #[must_use]
 pub fn places(config: &Config, broker: &str) -> Vec<Place> {
     let mut places: Vec<Place> = Vec::new();
-    for work in config.queues.iter().filter(|queue| queue.broker == broker) {
+    let dies_here = |queue: &&Queue| matches!(&queue.dead_letter, DeadLetter::To(target) if target.broker == broker);
+    for work in config.queues.iter().filter(dies_here) {
         for name in catching(config, work) {
             match places.iter_mut().find(|place| place.queue == name) {
                 Some(place) => place.origins.push(work.name.clone()),
@@ -60,7 +61,7 @@ fn catching(config: &Config, work: &Queue) -> Vec<String> {
         return target.routing_key.iter().cloned().collect();
     }
     let exchange =
-        config.exchanges.iter().find(|e| e.broker == work.broker && e.name == target.exchange);
+        config.exchanges.iter().find(|e| e.broker == target.broker && e.name == target.exchange);
     let kind = exchange.map_or(ExchangeKind::Fanout, |exchange| exchange.kind);
     let takes = |key: &str| match (kind, &target.routing_key) {
         (ExchangeKind::Fanout | ExchangeKind::Headers, _) | (_, None) => true,
@@ -68,7 +69,7 @@ fn catching(config: &Config, work: &Queue) -> Vec<String> {
         (ExchangeKind::Topic, Some(own)) => topic_matches(key, own),
     };
     let bound = |queue: &&Queue| {
-        queue.broker == work.broker
+        queue.broker == target.broker
             && queue.bind.iter().any(|b| b.exchange == target.exchange && takes(&b.key))
     };
     config.queues.iter().filter(bound).map(|queue| queue.name.clone()).collect()

@@ -243,6 +243,8 @@ impl Lab {
             salt: Reading::salt(&pipeline.name),
             key: pipeline.key.clone(),
             key_required: pipeline.key_required,
+            content_type: pipeline.content_type.clone(),
+            separator: config.separator_of(&pipeline.broker),
             id: pipeline.id.clone(),
             nonce: [0; 16],
         };
@@ -294,7 +296,8 @@ impl Lab {
             body: copy.body.clone(),
         };
         let receipt = Receipt::new(Arc::new(Nowhere), sequence);
-        let delivery = Delivery { message, redelivered: false, delivery_count: None, receipt };
+        let delivery =
+            Delivery { message, redelivered: false, delivery_count: None, unfit: None, receipt };
         let received = tokio::time::Instant::now();
         self.reading.prepare(Arrival { delivery, received, consumer: 0, sequence })
     }

@@ -13,6 +13,7 @@ use crate::config::{Output, Unroutable};
 use crate::limits::{COPY_HEADERS_BYTES, FAILURE_TEXT_BYTES, SHORT_STRING_BYTES};
 use crate::message::{FieldValue, Properties, Table};
 use crate::report::{self, Report};
+use crate::topic::TOPIC;
 use crate::topology;
 use crate::verdict::Failure;
 
@@ -61,7 +62,7 @@ pub struct Addresses {
     pub pipeline: String,
     /// Its queue's name on the broker.
     pub queue: String,
-    /// Its own broker.
+    /// The broker of its copies and reports: its own, unless that has no exchanges.
     pub broker: usize,
     /// Outputs, in order of their names.
     pub outputs: Vec<OutputTarget>,
@@ -75,6 +76,9 @@ pub struct Addresses {
 
 /// Trace context travels with what follows from a message.
 const TRACE: [&str; 2] = ["traceparent", "tracestate"];
+
+/// And so does the topic that it came by, which no routing key says in full.
+const INHERITED: [&str; 3] = [TRACE[0], TRACE[1], TOPIC];
 
 impl Addresses {
     /// Which output has that name.
@@ -135,7 +139,7 @@ impl Addresses {
             properties.correlation_id =
                 input.correlation_id.clone().or_else(|| input.message_id.clone());
         }
-        for name in TRACE.into_iter().chain(self.key_header.as_deref()) {
+        for name in INHERITED.into_iter().chain(self.key_header.as_deref()) {
             if properties.headers.get(name).is_none()
                 && let Some(value) = input.headers.get(name)
             {

@@ -35,6 +35,7 @@ pub(crate) fn delivery(message: Message) -> Delivery {
         message,
         redelivered: false,
         delivery_count: None,
+        unfit: None,
         receipt: Receipt::new(Arc::new(Settled::default()), 1),
     }
 }

@@ -12,10 +12,11 @@ use tokio::time::Instant;
 use super::identity::{self, Identity};
 use super::job::{Job, Particulars};
 use super::{field, headers};
-use crate::broker::Delivery;
+use crate::broker::{Delivery, Unfit};
 use crate::config::{IdSource, KeySource};
 use crate::limits::{DECODED_BODY_BYTES, KEY_BYTES};
 use crate::message::{FieldValue, Message};
+use crate::topic;
 use crate::verdict::{Failure, FailureClass};
 
 /// How a pipeline reads its messages.
@@ -27,6 +28,10 @@ pub struct Reading {
     pub key: Option<KeySource>,
     /// Whether a message without a key is refused.
     pub key_required: bool,
+    /// What bodies are that don't say it.
+    pub content_type: Option<String>,
+    /// What separates the levels of MQTT's topics.
+    pub separator: char,
     /// Where the id is.
     pub id: IdSource,
     /// Makes seeds of messages without identity unique: of this process.
@@ -59,11 +64,17 @@ impl Reading {
         let Arrival { delivery, received, consumer, sequence } = arrival;
         let mut message = delivery.message;
         let history = headers::restore(&mut message);
+        if message.properties.content_type.is_none() {
+            message.properties.content_type.clone_from(&self.content_type);
+        }
         let (decoded, mut unfit) = match decode(&message) {
             Ok(decoded) => (decoded, None),
             Err(failure) => (None, Some(failure)),
         };
         let body = decoded.as_ref().unwrap_or(&message.body);
+        if let Some(Unfit { code, text }) = delivery.unfit {
+            unfit = Some(self::unfit(code, text));
+        }
         let key = self.key_of(&message, body);
         if key.is_none() && self.key_required && unfit.is_none() {
             unfit = Some(self.keyless());
@@ -101,9 +112,18 @@ impl Reading {
             KeySource::Header(name) => message.properties.headers.get(name).and_then(scalar)?,
             KeySource::RoutingKeySegment(n) => message.routing_key.split('.').nth(*n)?.into(),
             KeySource::RoutingKey => message.routing_key.as_str().into(),
+            KeySource::TopicLevel(n) => self.topic_level(message, *n)?.into(),
             KeySource::BodyField(name) => field::find(body, content_type, &[name]).pop()??.into(),
         };
         (!key.is_empty() && key.len() <= KEY_BYTES).then(|| (&*key).into())
+    }
+
+    /// A level of the topic that it came by; by way of RabbitMQ's MQTT plugin, a word of its routing key.
+    fn topic_level<'m>(&self, message: &'m Message, place: usize) -> Option<&'m str> {
+        match message.properties.headers.text(topic::TOPIC) {
+            Some(topic) => topic::level(topic, self.separator, place),
+            None => topic::level(&message.routing_key, '.', place),
+        }
     }
 
     fn id_of<'m>(&self, message: &'m Message, body: &Bytes) -> Option<Cow<'m, [u8]>> {
@@ -144,6 +164,10 @@ impl Reading {
             Some(KeySource::Header(name)) => format!("header '{name}'"),
             Some(KeySource::RoutingKeySegment(n)) => format!("word {n} of its routing key"),
             Some(KeySource::RoutingKey) => "its routing key".to_owned(),
+            Some(KeySource::TopicLevel(n)) => format!(
+                "level {n} of its topic, whose levels are separated by '{}'",
+                self.separator
+            ),
             Some(KeySource::BodyField(name)) => format!("field '{name}' of its body"),
             None => "its pipeline's config".to_owned(),
         };

@@ -152,11 +152,12 @@ pub(super) fn prepare(
 
 /// The brokers that a pipeline publishes to, by name, and what it needs of each.
 fn targets<'c>(
-    setup: &Setup<'_>,
+    setup: &Setup<'c>,
     pipeline: &'c Pipeline,
 ) -> Result<(Vec<&'c str>, Arc<[Target]>), StartError> {
     let outputs = pipeline.outputs.values().map(|output| output.broker.as_str());
-    let names: BTreeSet<&str> = outputs.chain([pipeline.broker.as_str()]).collect();
+    let own = [pipeline.broker.as_str(), setup.config.home_of(pipeline)];
+    let names: BTreeSet<&str> = outputs.chain(own).collect();
     let target = |name: &&str| {
         let broker = setup.brokers.get(*name);
         let broker = broker.ok_or_else(|| missing(pipeline, format!("broker '{name}'")))?;
@@ -231,7 +232,7 @@ fn shape(
 
 fn policy(pipeline: &Pipeline, queue: &Queue) -> Policy {
     let terminal = match &queue.dead_letter {
-        DeadLetter::To(target) if !target.nack => Terminal::Annotate {
+        DeadLetter::To(target) if !target.nack || queue.session.is_some() => Terminal::Annotate {
             exchange: target.exchange.clone(),
             routing_key: target.routing_key.clone(),
         },
@@ -263,7 +264,7 @@ fn addresses(
     Ok(Addresses {
         pipeline: pipeline.name.clone(),
         queue: pipeline.queue.clone(),
-        broker: place(&pipeline.broker)?,
+        broker: place(setup.config.home_of(pipeline))?,
         outputs: pipeline.outputs.iter().map(target).collect::<Result<_, _>>()?,
         key_header: match &pipeline.key {
             Some(KeySource::Header(name)) => Some(name.clone()),
@@ -310,6 +311,8 @@ fn consume(
         salt: Reading::salt(&pipeline.name),
         key: pipeline.key.clone(),
         key_required: pipeline.key_required,
+        content_type: pipeline.content_type.clone(),
+        separator: setup.config.separator_of(&pipeline.broker),
         id: pipeline.id.clone(),
         nonce: u128::to_le_bytes(fastrand::u128(..)),
     };

@@ -30,6 +30,7 @@ impl Inner {
     fn broker_status(parts: &Parts, name: &str) -> admin::BrokerStatus {
         let kind = match parts.config.brokers.get(name).map(|broker| &broker.kind) {
             Some(BrokerKind::Amqp(_)) => "amqp",
+            Some(BrokerKind::Mqtt(_)) => "mqtt",
             Some(BrokerKind::Embedded) | None => "embedded",
         };
         let state = parts.connections.get(name).map(|it| it.states.borrow().clone());

@@ -52,7 +52,7 @@ pub fn findings(config: &Config, versions: &BTreeMap<BrokerName, Option<Version>
 pub fn stated_versions(config: &Config) -> BTreeMap<BrokerName, Option<Version>> {
     let stated = |broker: &Broker| match &broker.kind {
         BrokerKind::Amqp(amqp) => amqp.version.as_deref().and_then(version),
-        BrokerKind::Embedded => None,
+        BrokerKind::Mqtt(_) | BrokerKind::Embedded => None,
     };
     config.brokers.iter().map(|(name, broker)| (name.clone(), stated(broker))).collect()
 }

@@ -55,7 +55,7 @@ pub fn permissions(config: &Config, broker: &str, mode: Declare) -> Permissions 
 fn shows_arguments(broker: Option<&Broker>) -> bool {
     match broker.map(|broker| &broker.kind) {
         Some(BrokerKind::Amqp(amqp)) => amqp.management.is_some() || amqp.definitions.is_some(),
-        Some(BrokerKind::Embedded) | None => false,
+        Some(BrokerKind::Mqtt(_) | BrokerKind::Embedded) | None => false,
     }
 }
 
@@ -79,11 +79,18 @@ impl Needs {
             let here = |output: &&crate::config::Output| output.broker == broker;
             let outputs = pipeline.outputs.values().filter(here);
             self.write.extend(outputs.map(|output| exchange(&output.exchange)));
+            let Some(work) = queue_of(config, pipeline) else { continue };
+            if config.home_of(pipeline) == broker {
+                self.write.insert(escape(&config.failures.exchange));
+            }
             if pipeline.broker != broker {
+                if let DeadLetter::To(target) = &work.dead_letter
+                    && target.broker == broker
+                {
+                    self.write.insert(exchange(&target.exchange));
+                }
                 continue;
             }
-            self.write.insert(escape(&config.failures.exchange));
-            let Some(work) = queue_of(config, pipeline) else { continue };
             self.read.insert(named(if work.server_named { "" } else { &work.name }));
             if !is_private(work) && !pipeline.retry.rungs_used().is_empty() {
                 self.write.insert(escape(DEFAULT_EXCHANGE));

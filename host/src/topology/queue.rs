@@ -7,8 +7,10 @@
 use std::time::Duration;
 
 use super::delay_queue;
-use crate::broker::QueueDeclaration;
-use crate::config::{DeadLetter, Failures, Overflow, Queue, QueueKind};
+use crate::broker::{
+    BindingDeclaration, CLIENT_ID, Declaration, Destination, QOS, QueueDeclaration,
+};
+use crate::config::{DeadLetter, Failures, Overflow, Queue, QueueKind, Session};
 use crate::limits;
 use crate::message::Table;
 
@@ -139,4 +141,32 @@ fn milliseconds(duration: Duration) -> i64 {
 
 fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A session on an MQTT broker, as its consumer declares it: a queue, and a binding for each filter.
+pub(super) fn session(queue: &Queue, session: &Session) -> Vec<Declaration> {
+    let mut arguments = Table::default();
+    arguments.set(CLIENT_ID, session.client_id.as_str());
+    let declaration = QueueDeclaration {
+        name: queue.name.clone(),
+        kind: queue.kind,
+        durable: true,
+        exclusive: true,
+        auto_delete: false,
+        arguments,
+    };
+    let filters = queue.bind.iter().filter_map(|binding| binding.filter.as_ref());
+    let bindings = filters.map(|filter| {
+        let mut arguments = Table::default();
+        arguments.set(QOS, i64::from(filter.qos));
+        let destination = Destination::Queue(queue.name.clone());
+        let key = filter.filter.clone();
+        Declaration::Binding(BindingDeclaration {
+            source: String::new(),
+            destination,
+            key,
+            arguments,
+        })
+    });
+    std::iter::once(Declaration::Queue(declaration)).chain(bindings).collect()
 }

@@ -86,15 +86,22 @@ fn queue(name: &str, kind: QueueKind) -> Queue {
         single_active_consumer: false,
         bind: Vec::new(),
         arguments: Table::default(),
+        session: None,
     }
 }
 
 fn bind(exchange: &str, key: &str) -> Binding {
-    Binding { exchange: exchange.to_owned(), key: key.to_owned(), arguments: Table::default() }
+    Binding {
+        exchange: exchange.to_owned(),
+        key: key.to_owned(),
+        arguments: Table::default(),
+        filter: None,
+    }
 }
 
 fn dead_letter(exchange: &str) -> DeadLetterTarget {
     DeadLetterTarget {
+        broker: "main".to_owned(),
         exchange: exchange.to_owned(),
         routing_key: None,
         at_least_once: false,
@@ -113,6 +120,7 @@ fn pipeline(queue: &str) -> Pipeline {
         broker: "main".to_owned(),
         key: None,
         key_required: false,
+        content_type: None,
         id: IdSource::None,
         id_window: IdWindow { age: limits::IDENTITY_WINDOW, entries: limits::IDENTITY_ENTRIES },
         stages: vec![Stage { plugin: "p".to_owned(), when: None, tables: Vec::new() }],

@@ -329,7 +329,7 @@ impl Walker {
         let (tag, message) = belt.make();
         let settler: Arc<dyn Settler> = Arc::clone(&self.settling) as _;
         let receipt = Receipt::new(settler, tag);
-        Delivery { message, redelivered: false, delivery_count: None, receipt }
+        Delivery { message, redelivered: false, delivery_count: None, unfit: None, receipt }
     }
 }
 

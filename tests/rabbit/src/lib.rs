@@ -62,6 +62,7 @@ done
 pub struct Node {
     port: u16,
     tls_port: u16,
+    mqtt_port: u16,
     epmd_port: u16,
     dist_port: u16,
     name: String,
@@ -80,6 +81,15 @@ impl Node {
     /// Where there is no RabbitMQ, or it doesn't start.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// The same with those plugins, names with commas between them. `rabbitmq_mqtt` lets `guest` in.
+    ///
+    /// # Panics
+    /// As [`Node::start`].
+    #[must_use]
+    pub fn start_with(plugins: &str) -> Self {
         let server = find("rabbitmq-server", "SLUICEGATE_RABBITMQ_SERVER").unwrap_or_else(|| {
             panic!(
                 "no rabbitmq-server in PATH, /usr/lib/rabbitmq/bin or /usr/sbin. This runs \
@@ -88,7 +98,7 @@ impl Node {
             )
         });
         for attempt in 1..=PORT_ATTEMPTS {
-            let node = Self::prepare();
+            let node = Self::prepare(plugins);
             node.spawn(&server);
             match node.await_ready() {
                 Ok(()) => return node,
@@ -115,6 +125,12 @@ impl Node {
     #[must_use]
     pub fn tls_url(&self) -> String {
         format!("amqps://localhost:{}/%2f", self.tls_port)
+    }
+
+    /// Where its MQTT plugin listens, on the loopback address.
+    #[must_use]
+    pub fn mqtt_port(&self) -> u16 {
+        self.mqtt_port
     }
 
     /// Where it listens.
@@ -166,8 +182,8 @@ impl Node {
         fs::read_to_string(self.dir.join("pid")).ok()?.trim().parse().ok()
     }
 
-    fn prepare() -> Self {
-        let [port, tls_port, epmd_port, dist_port] = free_ports();
+    fn prepare(plugins: &str) -> Self {
+        let [port, tls_port, mqtt_port, epmd_port, dist_port] = free_ports();
         let tls = tls_folder();
         let tls = tls.display();
         let dir = tempfile::Builder::new()
@@ -191,13 +207,20 @@ impl Node {
              log.file.level = warning\n\
              vm_memory_high_watermark.relative = 0.8\n"
         );
+        let mqtt = if plugins.contains("rabbitmq_mqtt") {
+            format!("mqtt.listeners.tcp.default = 127.0.0.1:{mqtt_port}\n")
+        } else {
+            String::new()
+        };
+        let config = config + &mqtt;
         fs::write(dir.join("rabbitmq.conf"), config)
-            .and_then(|()| fs::write(dir.join("enabled_plugins"), "[].\n"))
+            .and_then(|()| fs::write(dir.join("enabled_plugins"), format!("[{plugins}].\n")))
             .and_then(|()| fs::write(dir.join("advanced.config"), ADVANCED))
             .unwrap_or_else(|e| panic!("the node's config: {e}"));
         Self {
             port,
             tls_port,
+            mqtt_port,
             epmd_port,
             dist_port,
             name,

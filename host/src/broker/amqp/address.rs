@@ -4,14 +4,11 @@
 //! password leaves this file but towards the broker.
 
 use std::fmt;
-use std::fs;
-use std::path::Path;
 
-use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
 
 use crate::broker::BrokerError;
-use crate::config::{Amqp, Login, Tls};
+use crate::config::{Amqp, Login};
 use crate::limits::SHORT_STRING_BYTES;
 
 #[cfg(test)]
@@ -82,32 +79,4 @@ impl fmt::Display for Address {
             self.uri.vhost
         )
     }
-}
-
-/// Reads the certificates that `amqps://` is verified with.
-pub(super) fn read_tls(tls: &Tls) -> Result<OwnedTLSConfig, BrokerError> {
-    let failed = |what: &str, path: &Path, why: std::io::Error| {
-        BrokerError::Unreachable(format!(
-            "can't read the TLS {what} {}: {why}; it must be readable by the user that sluicegate \
-             runs as",
-            path.display()
-        ))
-    };
-    let cert_chain = tls
-        .ca
-        .as_ref()
-        .map(|path| fs::read_to_string(path).map_err(|why| failed("roots", path, why)))
-        .transpose()?;
-    let identity = match &tls.identity {
-        None => None,
-        Some(path) => {
-            let der = fs::read(path).map_err(|why| failed("identity", path, why))?;
-            let password = match &tls.identity_password {
-                None => String::new(),
-                Some(secret) => secret.read().map_err(BrokerError::Unreachable)?,
-            };
-            Some(OwnedIdentity::PKCS12 { der, password })
-        }
-    };
-    Ok(OwnedTLSConfig { identity, cert_chain })
 }

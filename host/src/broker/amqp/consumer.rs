@@ -73,6 +73,7 @@ impl AmqpConsumer {
             },
             redelivered: delivery.redelivered,
             delivery_count,
+            unfit: None,
             receipt: Receipt::new(settler, delivery.delivery_tag),
         }
     }

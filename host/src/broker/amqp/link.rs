@@ -8,9 +8,9 @@ use lapin::{Connection, ConnectionProperties, Event};
 use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::address::{Address, read_tls};
+use super::address::Address;
 use super::errors;
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, tls};
 use crate::config::{Amqp, Login};
 use crate::limits::{BROKER_ANSWER, CONNECT_TIMEOUT};
 
@@ -164,7 +164,7 @@ impl Link {
         let late = || {
             BrokerError::Unreachable(format!("{shown}: no connection within {CONNECT_TIMEOUT:?}"))
         };
-        let tls = read_tls(&self.config.tls)?;
+        let tls = tls::read(&self.config.tls)?;
         let properties = ConnectionProperties::default()
             .with_connection_name(self.name.as_str().into())
             .with_client_property("product".into(), "sluicegate".into())

@@ -76,6 +76,7 @@ impl EmbeddedConsumer {
             message,
             redelivered,
             delivery_count: (deliveries > 0).then_some(deliveries),
+            unfit: None,
             receipt: Receipt::new(settler, tag),
         }
     }

@@ -130,10 +130,11 @@ fn target(args: &Args) -> Target {
 
 /// How often letters of each queue may be replayed, as the config says.
 fn by_queue(desk: &Desk) -> BTreeMap<String, u32> {
-    let queues = desk.config.queues.iter().filter(|queue| queue.broker == desk.name);
-    let said = queues.filter_map(|queue| match &queue.dead_letter {
-        DeadLetter::To(target) => Some((queue.name.clone(), target.max_replays)),
-        DeadLetter::Unset | DeadLetter::Policy | DeadLetter::Discard => None,
+    let said = desk.config.queues.iter().filter_map(|queue| match &queue.dead_letter {
+        DeadLetter::To(target) if target.broker == desk.name => {
+            Some((queue.name.clone(), target.max_replays))
+        }
+        _ => None,
     });
     said.collect()
 }

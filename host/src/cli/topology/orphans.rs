@@ -24,7 +24,7 @@ enum Deleted {
 pub(super) async fn tell(config: &Config, name: &str, delete_empty: bool) -> (String, bool) {
     let Some(broker) = config.brokers.get(name) else { return (String::new(), true) };
     let BrokerKind::Amqp(amqp) = &broker.kind else {
-        let text = format!("broker {name} is embedded: it keeps nothing between two starts\n");
+        let text = format!("broker {name} isn't a RabbitMQ: nothing of the host is left there\n");
         return (text, true);
     };
     let connection = AmqpBroker::new(name, amqp.clone());

@@ -42,6 +42,7 @@ impl<'a> Tree<'a> {
             Some(broker) => {
                 let address = match &broker.kind {
                     BrokerKind::Amqp(amqp) => amqp.urls.join(", "),
+                    BrokerKind::Mqtt(mqtt) => mqtt.urls.join(", "),
                     BrokerKind::Embedded => "embedded".to_owned(),
                 };
                 let declare = match broker.declare {

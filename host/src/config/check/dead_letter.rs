@@ -43,20 +43,29 @@ impl Check<'_> {
     }
 
     fn target(&self, queue: &Queue, target: &DeadLetterTarget, key: &str) {
-        let known = self.kind_of(&queue.broker, &target.exchange).is_some();
-        if !known {
-            self.exchange_exists(&queue.broker, &target.exchange, &format!("{key}.exchange"));
+        if !self.origins.brokers.contains(&target.broker) {
             return;
         }
-        if target.routing_key.as_deref() == Some(queue.name.as_str()) && target.exchange.is_empty()
+        let known = self.kind_of(&target.broker, &target.exchange).is_some();
+        if !known {
+            self.exchange_exists(&target.broker, &target.exchange, &format!("{key}.exchange"));
+            return;
+        }
+        if target.routing_key.as_deref() == Some(queue.name.as_str())
+            && target.exchange.is_empty()
+            && target.broker == queue.broker
         {
             let message = "this queue is its own dead-letter queue: what fails comes back for ever";
             self.notes.error(key, message, "name another queue");
             return;
         }
         let mut seen = BTreeSet::new();
-        let caught =
-            self.catches(&queue.broker, &target.exchange, target.routing_key.as_deref(), &mut seen);
+        let caught = self.catches(
+            &target.broker,
+            &target.exchange,
+            target.routing_key.as_deref(),
+            &mut seen,
+        );
         if caught || self.routing_is_broken() {
             return;
         }
@@ -134,18 +143,18 @@ impl Check<'_> {
             self.config.queues.iter().zip(&self.origins.queues).filter_map(|(queue, path)| {
                 let own = self.notes.text_at(&format!("{path}.dead_letter.queue"))?;
                 let DeadLetter::To(target) = &queue.dead_letter else { return None };
-                (!target.exchange.is_empty()).then_some((queue, target, own, path))
+                (!target.exchange.is_empty()).then_some((target, own, path))
             });
         let caught: Vec<_> = caught.collect();
-        for (index, (queue, target, own, path)) in caught.iter().enumerate() {
-            let Some(kind) = self.kind_of(&queue.broker, &target.exchange) else { continue };
-            let spills = caught[..index].iter().find(|(other, there, theirs, _)| {
-                other.broker == queue.broker
+        for (index, (target, own, path)) in caught.iter().enumerate() {
+            let Some(kind) = self.kind_of(&target.broker, &target.exchange) else { continue };
+            let spills = caught[..index].iter().find(|(there, theirs, _)| {
+                there.broker == target.broker
                     && there.exchange == target.exchange
                     && theirs != own
                     && (kind == ExchangeKind::Fanout || there.routing_key == target.routing_key)
             });
-            if let Some((_, _, theirs, _)) = spills {
+            if let Some((_, theirs, _)) = spills {
                 let message = format!(
                     "the dead letters of this queue land in '{}' too: both are behind exchange '{}'",
                     quote(theirs),

@@ -12,6 +12,9 @@ impl Check<'_> {
                 let message = "names that start with `amq.` are the broker's own";
                 self.notes.error(&format!("{path}.name"), message, "choose another name");
             }
+            if queue.session.is_some() {
+                continue;
+            }
             self.bindings(&queue.broker, &queue.bind, path);
             if self.notes.is_broken(&format!("{path}.kind")) {
                 continue;

@@ -41,6 +41,7 @@ pub(super) fn read(section: &Section<'_>, caught_by: Option<&str>) -> PastLimit 
 pub(super) fn archive(caught: &mut Queue, past_limit: &PastLimit) -> Option<Queue> {
     let PastLimit::Archive(name) = past_limit else { return None };
     caught.dead_letter = DeadLetter::To(DeadLetterTarget {
+        broker: caught.broker.clone(),
         exchange: String::new(),
         routing_key: Some(name.clone()),
         at_least_once: false,

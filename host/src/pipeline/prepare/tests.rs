@@ -6,7 +6,15 @@ use super::super::fixture;
 use super::*;
 
 fn reading(key: Option<KeySource>, id: IdSource) -> Reading {
-    Reading { salt: Reading::salt("readings"), key, key_required: false, id, nonce: [7; 16] }
+    Reading {
+        salt: Reading::salt("readings"),
+        key,
+        key_required: false,
+        content_type: None,
+        separator: '/',
+        id,
+        nonce: [7; 16],
+    }
 }
 
 fn message() -> Message {

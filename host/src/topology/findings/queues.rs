@@ -22,9 +22,17 @@ pub(super) fn check(
             QueueKind::Classic | QueueKind::Quorum | QueueKind::Stream => {}
         }
         if rabbit {
+            about.warn_if(
+                queue.bind.iter().any(|binding| binding.filter.is_some()),
+                "through RabbitMQ's MQTT plugin a queue gets no retained messages, QoS 2 as QoS 1, no \
+                 headers of MQTT 5 before RabbitMQ 3.13, and a dot in a topic as a slash; where one of \
+                 these matters, consume from a broker at mqtt://",
+            );
             about.needs_version(config, queue);
         }
-        about.any_kind(config, queue);
+        if queue.session.is_none() {
+            about.any_kind(config, queue);
+        }
     }
     for pipeline in config.pipelines.iter().filter(|pipeline| pipeline.broker == broker) {
         let mut about = About { place: format!("pipeline '{}'", pipeline.name), version, found };
@@ -191,7 +199,7 @@ impl About<'_> {
     fn pipeline(&mut self, pipeline: &Pipeline, queue: &Queue) {
         let retries = !pipeline.retry.rungs_used().is_empty();
         self.warn_if(
-            retries && is_private(queue),
+            retries && is_private(queue) && queue.session.is_none(),
             "its queue goes with its consumer, so a delayed message couldn't find its way back: \
              what asks for a retry is dead-lettered at once; use a shared queue to retry, or set \
              max_attempts = 1 under retry to say so",

@@ -36,7 +36,8 @@ fn definitions_are_rabbitmqs_own() {
     let mut arguments = Table::default();
     arguments.set("x-match", "any");
     arguments.set("level", 3_i64);
-    q.bind = vec![Binding { exchange: "in".to_owned(), key: String::new(), arguments }];
+    q.bind =
+        vec![Binding { exchange: "in".to_owned(), key: String::new(), arguments, filter: None }];
     config.queues = vec![q];
     let expected = serde_json::json!({
         "exchanges": [{

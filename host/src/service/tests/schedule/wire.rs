@@ -195,7 +195,7 @@ impl Consumer for WireConsumer {
                 return Err(error);
             }
         };
-        let Delivery { message, redelivered, delivery_count, receipt } = delivery;
+        let Delivery { message, redelivered, delivery_count, unfit, receipt } = delivery;
         let channel = &self.channel;
         let tag = receipt.tag();
         let (id, attempt) = (id_of(&message.body), attempt_of(&message));
@@ -215,7 +215,7 @@ impl Consumer for WireConsumer {
         let held = Held { receipt, id, attempt, asked: None };
         channel.ledger.lock().unwrap().held.insert(tag, held);
         let receipt = Receipt::new(Arc::clone(channel) as Arc<dyn Settler>, tag);
-        Ok(Delivery { message, redelivered, delivery_count, receipt })
+        Ok(Delivery { message, redelivered, delivery_count, unfit, receipt })
     }
 
     async fn cancel(&mut self) -> Result<(), BrokerError> {
