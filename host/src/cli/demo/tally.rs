@@ -72,8 +72,9 @@ struct Body {
     class: String,
     severity: String,
     event: Option<String>,
-    seen_kwh: Option<f64>,
-    expected_kwh: Option<f64>,
+    seen: Option<f64>,
+    expected: Option<f64>,
+    text: Option<String>,
 }
 
 // === impl Sink ===
@@ -173,12 +174,12 @@ impl Tally {
 
 impl Body {
     fn alert(self) -> Alert {
-        let what = match (&self.event, self.seen_kwh, self.expected_kwh) {
+        let what = match (&self.event, self.seen, self.expected) {
             (Some(event), ..) => event.replace('_', " "),
-            (None, Some(seen), Some(expected)) => {
+            (None, Some(seen), Some(expected)) if self.class == "consumption" => {
                 format!("{seen:.2} kWh, expected {expected:.2}")
             }
-            _ => self.class.clone(),
+            _ => clipped(self.text.as_ref().unwrap_or(&self.class), ID_BYTES).to_owned(),
         };
         let ts = self.ts.unwrap_or_default();
         let text =

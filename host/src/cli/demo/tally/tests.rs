@@ -18,7 +18,7 @@ fn from(id: &str, body: &'static str) -> Message {
 }
 
 const CONSUMPTION: &str = r#"{"meter":"m-0001","ts":"2016-01-02T07:15:00Z","class":"consumption",
-    "severity":"major","seen_kwh":3.456,"expected_kwh":0.3,"score":40.0}"#;
+    "severity":"major","seen":3.456,"expected":0.3,"score":40.0}"#;
 const OUTAGE: &str =
     r#"{"meter":"m-0002","ts":null,"event":"power_loss","class":"outage","severity":"critical"}"#;
 
