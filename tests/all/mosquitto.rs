@@ -51,7 +51,7 @@ impl Mosquitto {
         let at = folder.path().display();
         let text = format!(
             "user root\nlistener {port} 127.0.0.1\nmax_inflight_messages 1000\npersistence true\npersistence_location {at}/\n\
-             autosave_interval 1\nautosave_on_changes true\nmax_queued_messages 0\n\
+             autosave_interval 1\nmax_queued_messages 0\n\
              set_tcp_nodelay true\n{}",
             config.replace("FOLDER", &at.to_string())
         );
