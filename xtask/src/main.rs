@@ -1,6 +1,6 @@
 //! `cargo xtask`: what cargo can't do alone.
 //!
-//! `setup` makes a machine able to run everything: the wasm target, a RabbitMQ. `test` is `setup`
+//! `setup` makes a machine able to run everything: the wasm target, a RabbitMQ, a Mosquitto. `test` is `setup`
 //! and every test; `ci` is the whole gate; `brokers` runs what speaks to a broker on newer RabbitMQs;
 //! `chaos` breaks things for as long as it is told to; `swaps` swaps versions of a plugin under load;
 //! `bench` measures what it costs; `nab` and `detection` what the anomaly plugin finds; `timers` and `keys` do with a million of them;
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 const USAGE: &str = "\
-cargo xtask setup          install what the tests need: the wasm target, a RabbitMQ
+cargo xtask setup          install what the tests need: the wasm target, a RabbitMQ, a Mosquitto
 cargo xtask test [ARGS]    setup, then every test; ARGS go to cargo test
 cargo xtask ci             formatting, every test, clippy, rustdoc, what a message costs; with times
 cargo xtask chaos [--for 10m | --faults N] [--seed N] [--only FAULT,...] [--hurry PERCENT]
@@ -81,7 +81,8 @@ fn main() -> ExitCode {
 
 fn setup() -> Result<()> {
     wasm_target()?;
-    rabbitmq::ensure()
+    rabbitmq::ensure()?;
+    rabbitmq::ensure_mosquitto()
 }
 
 fn test(arguments: &[String]) -> Result<()> {

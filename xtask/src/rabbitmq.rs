@@ -43,6 +43,11 @@ pub(crate) fn ensure_debootstrap() -> Result<()> {
     ensure_package("debootstrap")
 }
 
+/// Makes sure that there is a `mosquitto`, which tests of MQTT start.
+pub(crate) fn ensure_mosquitto() -> Result<()> {
+    ensure_package("mosquitto")
+}
+
 /// Makes sure that there is a `valgrind`, which counts what the guard compares.
 pub(crate) fn ensure_valgrind() -> Result<()> {
     ensure_package("valgrind")
@@ -57,6 +62,7 @@ fn ensure_package(name: &str) -> Result<()> {
         bail!("{name} is missing: `apt-get install {name}` on Debian or Ubuntu, as root");
     }
     run(Command::new("apt-get").arg("update"))?;
+    let _no_service = NoService::begin()?;
     run(Command::new("apt-get")
         .args(["install", "-y", "--no-install-recommends", name])
         .env("DEBIAN_FRONTEND", "noninteractive"))
