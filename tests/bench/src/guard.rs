@@ -62,7 +62,7 @@ pub struct Moved {
 }
 
 /// How much of instructions may come and go: with the layout of maps, and with who wakes whom.
-const TOLERANCE: f64 = 0.03;
+const TOLERANCE: f64 = 0.05;
 /// How much of an allocation may at least: of what grows now and then.
 const ALLOCATIONS_TOLERANCE: f64 = 0.15;
 
