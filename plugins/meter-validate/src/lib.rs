@@ -1,7 +1,7 @@
 //! The first stage of a meter pipeline: what can't be true is rejected here, so that the stages behind it
 //! needn't ask again; with `rules` what may not be true is flagged, and what is missing estimated.
 //!
-//! A body is JSON or MessagePack, in one of the forms of [`report`]. Every rejection has a code of a small set,
+//! A body is JSON or MessagePack, in one of the forms of `report`. Every rejection has a code of a small set,
 //! so that dead letters can be grouped by it. A row of the table `meters`, where the stage has it, adds the
 //! headers `region`, `tariff` and `transformer`.
 //!
