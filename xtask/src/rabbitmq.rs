@@ -34,7 +34,7 @@ pub(crate) fn ensure() -> Result<()> {
     if !(is_debian() && is_root()) {
         bail!("{}", advice());
     }
-    install()?;
+    install("rabbitmq-server")?;
     find().map(drop).context("rabbitmq-server was installed, and yet isn't where it should be")
 }
 
@@ -61,11 +61,7 @@ fn ensure_package(name: &str) -> Result<()> {
     if !(is_debian() && is_root()) {
         bail!("{name} is missing: `apt-get install {name}` on Debian or Ubuntu, as root");
     }
-    run(Command::new("apt-get").arg("update"))?;
-    let _no_service = NoService::begin()?;
-    run(Command::new("apt-get")
-        .args(["install", "-y", "--no-install-recommends", name])
-        .env("DEBIAN_FRONTEND", "noninteractive"))
+    install(name)
 }
 
 fn find() -> Option<PathBuf> {
@@ -76,11 +72,12 @@ fn find() -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-fn install() -> Result<()> {
+/// Installs a package of Debian's, and starts nothing of it.
+fn install(name: &str) -> Result<()> {
     run(Command::new("apt-get").arg("update"))?;
     let _no_service = NoService::begin()?;
     run(Command::new("apt-get")
-        .args(["install", "-y", "--no-install-recommends", "rabbitmq-server"])
+        .args(["install", "-y", "--no-install-recommends", name])
         .env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
