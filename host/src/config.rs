@@ -46,9 +46,9 @@ pub use scalar::{duration, size};
 pub use secret::{Credentials, Login, Secret};
 pub use told::{About, Notify, NotifyExchange, Webhook, WebhookFormat};
 pub use work::{
-    BatchLimits, Bodies, IdSource, IdWindow, KeySource, OnBroken, Output, Pipeline, Plugin,
-    PluginBreaker, PluginLimits, PluginSource, Rate, Record, Retry, RetryOrder, Stage, Table,
-    Unroutable, When,
+    BatchLimits, Bodies, ContentType, IdSource, IdWindow, KeySource, KindSource, OnBroken, Output,
+    Pipeline, Plugin, PluginBreaker, PluginLimits, PluginSource, Rate, Record, Retry, RetryOrder,
+    Stage, Table, Unroutable, When,
 };
 
 use std::collections::BTreeMap;

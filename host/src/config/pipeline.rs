@@ -13,10 +13,13 @@ use super::record;
 use super::section::{Item, Section};
 use super::table;
 use super::{
-    BatchLimits, IdSource, IdWindow, KeySource, Output, Pipeline, Stage, Unroutable, When,
+    BatchLimits, ContentType, IdSource, IdWindow, KeySource, KindSource, Output, Pipeline, Stage,
+    Unroutable, When,
 };
 use crate::limits;
 
+const KIND_REMEDY: &str =
+    "write `type = \"event\"`, or `type = { topic_level = 3 }` (of MQTT, from 0)";
 const KEY_REMEDY: &str = "write `key = { header = \"NAME\" }`, `{ routing_key = 1 }` (a word of it, \
                           from 0), `{ routing_key = true }`, `{ topic_level = 1 }` (of MQTT, from 0) \
                           or `{ field = \"NAME\" }`";
@@ -43,6 +46,7 @@ pub(super) fn read(section: Section<'_>) -> Option<Pipeline> {
         key,
         key_required,
         content_type: read_content_type(&section),
+        kind: section.item("type").and_then(|item| read_kind(&item)),
         id: section.item("id").and_then(|item| read_id(&item)).unwrap_or(IdSource::Property),
         id_window: read_id_window(section.section("id_window")),
         state_ttl: section.duration("state_ttl", limits::STATE_TTL_MIN..=limits::HOST_DURATION_MAX),
@@ -59,7 +63,7 @@ pub(super) fn read(section: Section<'_>) -> Option<Pipeline> {
     name.map(|_| pipeline)
 }
 
-fn read_content_type(section: &Section<'_>) -> Option<String> {
+fn read_content_type(section: &Section<'_>) -> Option<ContentType> {
     let text = section.text("content_type")?;
     if text.is_empty() || text.len() > limits::SHORT_STRING_BYTES {
         let message = "a content type has 1 to 255 bytes";
@@ -67,7 +71,26 @@ fn read_content_type(section: &Section<'_>) -> Option<String> {
         section.notes.error(&section.at("content_type"), message, remedy);
         return None;
     }
-    Some(text)
+    Some(if text == "detect" { ContentType::Detected } else { ContentType::Is(text) })
+}
+
+fn read_kind(item: &Item<'_>) -> Option<KindSource> {
+    match item.value {
+        DeValue::String(text) if (1..=limits::SHORT_STRING_BYTES).contains(&text.len()) => {
+            Some(KindSource::Is(text.to_string()))
+        }
+        DeValue::Table(_) => {
+            let section = item.section()?;
+            section.exactly_one(&["topic_level"], KIND_REMEDY);
+            let level = section.number("topic_level", 0..=limits::MQTT_STRING_BYTES);
+            section.finish();
+            level.map(KindSource::TopicLevel)
+        }
+        _ => {
+            item.expected("a text of 1 to 255 bytes or a table", KIND_REMEDY);
+            None
+        }
+    }
 }
 
 fn read_prefetch(section: &Section<'_>) -> u16 {

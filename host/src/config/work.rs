@@ -120,7 +120,9 @@ pub struct Pipeline {
     /// A message without the key is rejected (`no_key`) instead of running keyless.
     pub key_required: bool,
     /// What bodies are that don't say it.
-    pub content_type: Option<String>,
+    pub content_type: Option<ContentType>,
+    /// What messages are that don't say it: their `type`.
+    pub kind: Option<KindSource>,
     /// Where a message's identity comes from.
     pub id: IdSource,
     /// How long and how many identities are remembered.
@@ -169,6 +171,24 @@ pub enum KeySource {
     TopicLevel(usize),
     /// A top-level field of a JSON or MessagePack body.
     BodyField(String),
+}
+
+/// What a body is that doesn't say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContentType {
+    /// This.
+    Is(String),
+    /// JSON or MessagePack, by its first byte.
+    Detected,
+}
+
+/// What a message is that doesn't say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KindSource {
+    /// This.
+    Is(String),
+    /// A level of the topic that it came by, from 0.
+    TopicLevel(usize),
 }
 
 /// Where a message's identity is.

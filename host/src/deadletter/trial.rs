@@ -244,6 +244,7 @@ impl Lab {
             key: pipeline.key.clone(),
             key_required: pipeline.key_required,
             content_type: pipeline.content_type.clone(),
+            kind: pipeline.kind.clone(),
             separator: config.separator_of(&pipeline.broker),
             id: pipeline.id.clone(),
             nonce: [0; 16],

@@ -32,6 +32,15 @@ enum Format {
     MessagePack,
 }
 
+/// The content type of a body that doesn't say it, where it can be told.
+#[must_use]
+pub fn content_type(body: &[u8]) -> Option<&'static str> {
+    match format(body, None)? {
+        Format::Json => Some("application/json"),
+        Format::MessagePack => Some("application/msgpack"),
+    }
+}
+
 /// By content type; where that says neither, by the first byte, which no two of these share.
 fn format(body: &[u8], content_type: Option<&str>) -> Option<Format> {
     let essence = content_type.map(|text| text.split(';').next().unwrap_or(text).trim());

@@ -9,8 +9,10 @@ use crate::verdict::Failure;
 /// What a pipeline does about failures.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// What is tried again; nothing where the queue can have no delay queues.
+    /// What is tried again.
     pub retry: Retry,
+    /// Whether the queue has delay queues; without them a message waits here or not at all.
+    pub delays: bool,
     /// How a message ends that won't be tried again.
     pub terminal: Terminal,
 }

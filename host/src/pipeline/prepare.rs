@@ -13,8 +13,8 @@ use super::identity::{self, Identity};
 use super::job::{Job, Particulars};
 use super::{field, headers};
 use crate::broker::{Delivery, Unfit};
-use crate::config::{IdSource, KeySource};
-use crate::limits::{DECODED_BODY_BYTES, KEY_BYTES};
+use crate::config::{ContentType, IdSource, KeySource, KindSource};
+use crate::limits::{DECODED_BODY_BYTES, KEY_BYTES, SHORT_STRING_BYTES};
 use crate::message::{FieldValue, Message};
 use crate::topic;
 use crate::verdict::{Failure, FailureClass};
@@ -29,7 +29,9 @@ pub struct Reading {
     /// Whether a message without a key is refused.
     pub key_required: bool,
     /// What bodies are that don't say it.
-    pub content_type: Option<String>,
+    pub content_type: Option<ContentType>,
+    /// What messages are that don't say it.
+    pub kind: Option<KindSource>,
     /// What separates the levels of MQTT's topics.
     pub separator: char,
     /// Where the id is.
@@ -64,13 +66,11 @@ impl Reading {
         let Arrival { delivery, received, consumer, sequence } = arrival;
         let mut message = delivery.message;
         let history = headers::restore(&mut message);
-        if message.properties.content_type.is_none() {
-            message.properties.content_type.clone_from(&self.content_type);
-        }
         let (decoded, mut unfit) = match decode(&message) {
             Ok(decoded) => (decoded, None),
             Err(failure) => (None, Some(failure)),
         };
+        self.describe(&mut message, decoded.as_ref());
         let body = decoded.as_ref().unwrap_or(&message.body);
         if let Some(Unfit { code, text }) = delivery.unfit {
             unfit = Some(self::unfit(code, text));
@@ -104,6 +104,28 @@ impl Reading {
             message,
         };
         particulars.into()
+    }
+
+    /// Says of a message what it doesn't say itself.
+    fn describe(&self, message: &mut Message, decoded: Option<&Bytes>) {
+        if message.properties.content_type.is_none() {
+            message.properties.content_type = match &self.content_type {
+                Some(ContentType::Is(text)) => Some(text.clone()),
+                Some(ContentType::Detected) => {
+                    field::content_type(decoded.unwrap_or(&message.body)).map(str::to_owned)
+                }
+                None => None,
+            };
+        }
+        if message.properties.kind.is_none() {
+            let kind = match &self.kind {
+                Some(KindSource::Is(text)) => Some(text.as_str()),
+                Some(KindSource::TopicLevel(place)) => self.topic_level(message, *place),
+                None => None,
+            };
+            let kind = kind.filter(|kind| (1..=SHORT_STRING_BYTES).contains(&kind.len()));
+            message.properties.kind = kind.map(str::to_owned);
+        }
     }
 
     fn key_of(&self, message: &Message, body: &Bytes) -> Option<Arc<str>> {

@@ -26,7 +26,7 @@ use super::shard::{Event, Shard};
 use super::slot::PluginSlot;
 use super::stages::Stage;
 use crate::broker::{Broker, ConsumeRequest, Declaration};
-use crate::config::{Config, DeadLetter, KeySource, Pipeline, Queue, Retry};
+use crate::config::{Config, DeadLetter, KeySource, Pipeline, Queue, Retry, RetryOrder};
 use crate::limits::SHARD_EVENTS;
 use crate::reference::Tables;
 use crate::state::{Place, Remembered, StoreError};
@@ -239,8 +239,18 @@ fn policy(pipeline: &Pipeline, queue: &Queue) -> Policy {
         DeadLetter::Discard => Terminal::Discard,
         DeadLetter::To(_) | DeadLetter::Policy | DeadLetter::Unset => Terminal::Nack,
     };
-    let retry = if topology::is_private(queue) { Retry::never() } else { pipeline.retry.clone() };
-    Policy { retry, terminal }
+    let retry = pipeline.retry.clone();
+    match (&queue.session, retry.order) {
+        // There is nowhere else to wait, so all that is held may: the prefetch bounds that.
+        (Some(_), RetryOrder::Key) => {
+            let retry = Retry { park: pipeline.prefetch.into(), ..retry };
+            Policy { retry, delays: false, terminal }
+        }
+        _ if topology::is_private(queue) => {
+            Policy { retry: Retry::never(), delays: false, terminal }
+        }
+        _ => Policy { retry, delays: true, terminal },
+    }
 }
 
 fn addresses(
@@ -312,6 +322,7 @@ fn consume(
         key: pipeline.key.clone(),
         key_required: pipeline.key_required,
         content_type: pipeline.content_type.clone(),
+        kind: pipeline.kind.clone(),
         separator: setup.config.separator_of(&pipeline.broker),
         id: pipeline.id.clone(),
         nonce: u128::to_le_bytes(fastrand::u128(..)),

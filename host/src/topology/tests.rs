@@ -121,6 +121,7 @@ fn pipeline(queue: &str) -> Pipeline {
         key: None,
         key_required: false,
         content_type: None,
+        kind: None,
         id: IdSource::None,
         id_window: IdWindow { age: limits::IDENTITY_WINDOW, entries: limits::IDENTITY_ENTRIES },
         stages: vec![Stage { plugin: "p".to_owned(), when: None, tables: Vec::new() }],

@@ -1,7 +1,7 @@
 //! What MQTT doesn't have, and what is lost where AMQP stands in for it.
 
 use super::super::section::quote;
-use super::super::{DeadLetter, Pipeline, Queue};
+use super::super::{DeadLetter, Pipeline, Queue, RetryOrder};
 use super::Check;
 use crate::limits;
 use crate::topic;
@@ -38,6 +38,8 @@ impl Check<'_> {
         for (index, binding) in queue.bind.iter().enumerate() {
             let at = format!("{path}.bind[{index}]");
             match &binding.filter {
+                // One that is there and wrong is told of already.
+                None if self.notes.has(&format!("{at}.mqtt")) => {}
                 None => {
                     let message = "a broker that speaks MQTT has no exchanges to bind to";
                     let remedy = "write `{ mqtt = \"FILTER\" }`";
@@ -119,10 +121,11 @@ impl Check<'_> {
             let remedy = "add a RabbitMQ, or `[broker.local]` with `url = \"embedded:\"`";
             self.notes.error(path, message, remedy);
         }
-        if self.notes.has(&format!("{path}.retry")) {
+        if self.notes.has(&format!("{path}.retry")) && pipeline.retry.order == RetryOrder::Free {
             let message = "MQTT has no queue that a message could wait in: what asks for a retry is \
                            dead-lettered at once";
-            let remedy = "take `retry` out, or republish to a queue and retry there";
+            let remedy = "add `order = \"key\"`, with which it waits here and its key with it, or republish \
+                          to a queue and retry there";
             self.notes.warn(&format!("{path}.retry"), message, remedy);
         }
     }

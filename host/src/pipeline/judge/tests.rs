@@ -8,6 +8,7 @@ use crate::verdict::FailureClass;
 
 fn policy() -> Policy {
     Policy {
+        delays: true,
         retry: Retry {
             attempts: BTreeMap::from([
                 (FailureClass::Retry, 4),

@@ -110,7 +110,7 @@ impl Bench {
             stages: vec![fixture::stage("counter")],
             plugins: Vec::new(),
             observers: Arc::new([]),
-            policy: Policy { retry, terminal: Terminal::Nack },
+            policy: Policy { retry, delays: true, terminal: Terminal::Nack },
             addresses: Addresses {
                 pipeline: "p".to_owned(),
                 queue: "work".to_owned(),

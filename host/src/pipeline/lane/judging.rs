@@ -8,6 +8,9 @@ use crate::pipeline::judge::{Sentence, Terminal, judge};
 use crate::telemetry::Outcome as Settled;
 use crate::verdict::Failure;
 
+/// Why a message isn't tried again whose broker has no queue where it could wait.
+const NOWHERE_TO_WAIT: &str = "there is no queue where it could wait, and only what has a key is held here, for 10 minutes at most";
+
 impl Lane {
     /// What becomes of a failed message, and what must be published for it.
     pub(super) fn sentence(
@@ -19,7 +22,12 @@ impl Lane {
         let shape = &*self.shape;
         let addresses = &shape.addresses;
         if let Sentence::Retry(rung) = judge(&failure, job.attempt, &shape.policy) {
-            match addresses.retry_copy(job, &failure, rung, now_s) {
+            let copy = if shape.policy.delays {
+                addresses.retry_copy(job, &failure, rung, now_s)
+            } else {
+                Err(NOWHERE_TO_WAIT.to_owned())
+            };
+            match copy {
                 Ok(copy) => {
                     shape.metrics.failed(job.failed(&failure, Settled::Retried));
                     return (End::Failed(failure, Settled::Retried), vec![copy]);

@@ -11,6 +11,7 @@ fn reading(key: Option<KeySource>, id: IdSource) -> Reading {
         key,
         key_required: false,
         content_type: None,
+        kind: None,
         separator: '/',
         id,
         nonce: [7; 16],
@@ -33,6 +34,36 @@ fn message() -> Message {
 fn prepare(reading: &Reading, message: Message, sequence: u64) -> Job {
     let (delivery, received) = (fixture::delivery(message), Instant::now());
     reading.prepare(Arrival { delivery, received, consumer: 1, sequence })
+}
+
+#[test]
+fn what_a_message_does_not_say_its_pipeline_says() {
+    let mut of = reading(None, IdSource::None);
+    of.content_type = Some(ContentType::Detected);
+    of.kind = Some(KindSource::TopicLevel(3));
+    let said = |of: &Reading, message: Message| {
+        let properties = &prepare(of, message, 1).message.properties;
+        (properties.content_type.clone(), properties.kind.clone())
+    };
+    let both = |content_type: &str, kind: &str| (Some(content_type.into()), Some(kind.into()));
+    assert_eq!(said(&of, message()), both("application/json", "reading"));
+    let mut packed = message();
+    packed.body = Bytes::from_static(&[0x81, 0xa1, b'n', 4]);
+    packed.properties.headers.set("mqtt-topic", "meter/no.rth/m-1/event");
+    assert_eq!(said(&of, packed), both("application/msgpack", "event"));
+    let mut zipped = message();
+    zipped.body = gzip(br#"{"n":4}"#);
+    zipped.properties.content_encoding = Some("gzip".to_owned());
+    assert_eq!(said(&of, zipped), both("application/json", "reading"));
+    let mut text = message();
+    (text.body, text.routing_key) = (Bytes::from_static(b"48,2"), "meter".to_owned());
+    assert_eq!(said(&of, text), (None, None));
+    let mut own = message();
+    own.properties.content_type = Some("text/csv".to_owned());
+    own.properties.kind = Some("status".to_owned());
+    of.kind = Some(KindSource::Is("event".to_owned()));
+    assert_eq!(said(&of, own), both("text/csv", "status"));
+    assert_eq!(said(&of, message()), both("application/json", "event"));
 }
 
 fn gzip(bytes: &[u8]) -> Bytes {
