@@ -104,11 +104,13 @@ pub fn routing_key_of(topic: &str, separator: char) -> String {
 }
 
 /// The topic to publish to under that routing key: the one that the message came by, where the key is
-/// still that topic's, or else the key with its words as levels.
+/// still that topic's, or else the key with its words as levels. A key with slashes is a topic already, as
+/// where an answer is expected by MQTT.
 #[must_use]
 pub fn topic_of(routing_key: &str, came_by: Option<&str>, separator: char) -> String {
     match came_by {
         Some(topic) if routing_key_of(topic, separator) == routing_key => topic.to_owned(),
+        _ if routing_key.contains('/') => routing_key.to_owned(),
         _ => routing_key.replace('.', "/"),
     }
 }

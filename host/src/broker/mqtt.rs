@@ -76,6 +76,12 @@ impl MqttBroker {
         let (line, welcome) = self.access.connect(&guest).await?;
         let past = self.access.book().pasts.remove(&wanted.client_id).unwrap_or_default();
         let known = welcome.session_present && past.filters == wanted.filters;
+        let gone = past.filters.into_iter().map(|(filter, _)| filter);
+        let gone: Vec<String> = gone
+            .filter(|filter| {
+                welcome.session_present && wanted.filters.iter().all(|it| it.0 != *filter)
+            })
+            .collect();
         let settled = if welcome.session_present { past.settled } else { Settled::new() };
         let mut session = Session {
             line,
@@ -86,7 +92,10 @@ impl MqttBroker {
         };
         // Subscribing again would bring what is retained again, before version 5.
         if !known {
-            let subscribing = self.subscribe(&mut session, wanted);
+            let subscribing = async {
+                self.subscribe(&mut session, wanted).await?;
+                Self::unsubscribe(&mut session, &gone).await
+            };
             match timeout(CONNECT_TIMEOUT, subscribing).await {
                 Ok(subscribed) => subscribed?,
                 Err(_) => {
@@ -96,6 +105,21 @@ impl MqttBroker {
             }
         }
         Ok(session)
+    }
+
+    /// Ends what this process had the session subscribed to and its config names no more.
+    async fn unsubscribe(session: &mut Session, filters: &[String]) -> Result<(), BrokerError> {
+        if filters.is_empty() {
+            return Ok(());
+        }
+        session.line.say(|wire, out| wire.unsubscribe(filters, out)).await?;
+        loop {
+            let (said, frame) = session.line.hear().await?;
+            if matches!(said, Said::Unsubscribed) {
+                return Ok(());
+            }
+            session.understand(said, frame)?;
+        }
     }
 
     async fn subscribe(&self, session: &mut Session, wanted: &Wanted) -> Result<(), BrokerError> {

@@ -57,6 +57,11 @@ fn a_long_topics_key_keeps_whole_words_and_tells_topics_apart() {
 }
 
 #[test]
+fn what_has_slashes_is_a_topic_already() {
+    assert_eq!(topic_of("answers/v1.2", Some("plant/a"), '/'), "answers/v1.2");
+}
+
+#[test]
 fn another_separator_makes_other_levels() {
     assert_eq!(routing_key_of("Trabzon:Kabin1:Nem", ':'), "Trabzon.Kabin1.Nem");
     assert_eq!(level("Trabzon:Kabin1:Nem", ':', 1), Some("Kabin1"));

@@ -48,7 +48,9 @@ pub(super) struct Past {
 pub(super) enum Guest<'g> {
     /// A session of that client id, and how many unacknowledged messages it takes.
     Session(&'g str, u16),
-    /// Nobody in particular, who leaves nothing behind and is never silent for too long.
+    /// Somebody who publishes, and leaves nothing behind.
+    Publisher,
+    /// Nobody in particular, who is never silent for too long.
     Passing,
 }
 
@@ -109,9 +111,10 @@ impl Access {
         let stream = address.open(config).await?;
         let (client_id, receive_maximum, keep_alive) = match guest {
             Guest::Session(client_id, prefetch) => (*client_id, *prefetch, config.keep_alive),
+            Guest::Publisher => ("", 1, config.keep_alive),
             Guest::Passing => ("", 1, Duration::ZERO),
         };
-        let clean = matches!(guest, Guest::Passing);
+        let clean = !matches!(guest, Guest::Session(..));
         let frames = Frames::new(config.version, config.max_payload, self.keeper());
         let mut line = Line::new(stream, Wire::new(config.version), frames, keep_alive);
         let hello = Hello {

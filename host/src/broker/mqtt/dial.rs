@@ -42,7 +42,7 @@ impl Address {
 
     /// Opens a connection, TLS included.
     pub(super) async fn open(&self, config: &Mqtt) -> Result<Stream, BrokerError> {
-        let failed = |error: std::io::Error| BrokerError::Unreachable(format!("{self}: {error}"));
+        let failed = |error: std::io::Error| BrokerError::Unreachable(error.to_string());
         let plain = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(failed)?;
         // Acknowledgements are small, and somebody waits for each.
         plain.set_nodelay(true).map_err(failed)?;

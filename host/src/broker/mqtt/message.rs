@@ -30,6 +30,8 @@ const CONTENT_TYPE: &str = "mqtt-content-type";
 /// User properties that say what AMQP has a property for.
 const ENCODING: &str = "content-encoding";
 const MESSAGE_ID: &str = "message-id";
+const KIND: &str = "type";
+const PRIORITY: &str = "priority";
 
 /// The message, and why it can't be taken in, where its properties are too large.
 pub(super) fn of(published: &Published, separator: char) -> (Message, Option<Unfit>) {
@@ -91,6 +93,12 @@ fn user(published: &Published, properties: &mut Properties) -> Result<(), Unfit>
                 properties.content_encoding = short(value);
             }
             MESSAGE_ID if properties.message_id.is_none() => properties.message_id = short(value),
+            KIND if properties.kind.is_none() && value.len() <= SHORT_STRING_BYTES => {
+                properties.kind = Some(value.clone());
+            }
+            PRIORITY if properties.priority.is_none() && value.parse::<u8>().is_ok() => {
+                properties.priority = value.parse().ok();
+            }
             _ if name.starts_with(OWN) => {}
             _ if name.len() > SHORT_STRING_BYTES => {
                 return Err(Unfit {

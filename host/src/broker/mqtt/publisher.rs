@@ -5,17 +5,19 @@
 //! says when nobody is subscribed; before it, whatever is acknowledged counts as confirmed.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::access::{Access, Guest};
 use super::session::Line;
 use super::wire::{Said, ToPublish};
 use crate::broker::{BrokerError, Outgoing, Published, Publisher};
-use crate::limits::{CONFIRM_TIMEOUT, MQTT_PUBLISH_WINDOW, MQTT_STRING_BYTES};
+use crate::limits::{BROKER_ANSWER, CONFIRM_TIMEOUT, MQTT_PUBLISH_WINDOW, MQTT_STRING_BYTES};
 use crate::message::{FieldValue, Properties};
 use crate::topic::{TOPIC, topic_of};
 
@@ -27,8 +29,13 @@ const OWN: [&str; 2] = ["mqtt-", "sluicegate-"];
 /// Publishes on a connection of its own.
 pub(super) struct MqttPublisher {
     access: Arc<Access>,
-    open: Option<Open>,
+    open: Shared,
+    /// Gives signs of life while nothing is published.
+    alive: JoinHandle<()>,
 }
+
+/// Whoever holds it may use the connection; there is none after an error, until the next group.
+type Shared = Arc<Mutex<Option<Open>>>;
 
 /// A connection, and how many publishes may be under way on it.
 struct Open {
@@ -39,17 +46,19 @@ struct Open {
 
 impl MqttPublisher {
     pub(super) async fn open(access: Arc<Access>) -> Result<Self, BrokerError> {
-        let open = Some(Open::new(&access).await?);
-        Ok(Self { access, open })
+        let open = Arc::new(Mutex::new(Some(Open::new(&access).await?)));
+        let alive = tokio::spawn(stay_alive(Arc::clone(&access), Arc::downgrade(&open)));
+        Ok(Self { access, open, alive })
     }
 
     /// Publishes what can be, and notes what becomes of each.
     async fn try_publish(
-        &mut self,
+        &self,
         group: &[Outgoing],
         outcomes: &mut [Option<Published>],
     ) -> Result<(), BrokerError> {
-        let mut open = match self.open.take() {
+        let mut shared = self.open.lock().await;
+        let mut open = match shared.take() {
             Some(open) => open,
             None => Open::new(&self.access).await?,
         };
@@ -74,7 +83,7 @@ impl MqttPublisher {
         while !under_way.is_empty() {
             open.hear(&mut under_way, outcomes).await?;
         }
-        self.open = Some(open);
+        *shared = Some(open);
         Ok(())
     }
 
@@ -90,6 +99,27 @@ impl MqttPublisher {
             return Err(Published::Impossible(why));
         }
         Ok(topic)
+    }
+}
+
+/// Keeps an idle connection from being taken for a dead one, by the broker and by what is in between. What turns out
+/// to be dead is opened anew with the next group.
+async fn stay_alive(access: Arc<Access>, open: Weak<Mutex<Option<Open>>>) {
+    let pause = access.config.keep_alive;
+    loop {
+        let Some(shared) = open.upgrade() else { return };
+        let mut now = shared.lock().await;
+        if let Some(line) = now.as_mut().filter(|open| open.is_silent())
+            && let Err(error) = line.show_life().await
+        {
+            *now = None;
+            let mut book = access.book();
+            (book.broken, book.last_error) = (true, Some(error.to_string()));
+        }
+        let due = now.as_ref().and_then(|open| open.line.next_ping());
+        drop(now);
+        drop(shared);
+        sleep_until(due.unwrap_or_else(|| Instant::now() + pause)).await;
     }
 }
 
@@ -117,7 +147,7 @@ impl Publisher for MqttPublisher {
 
 impl Open {
     async fn new(access: &Arc<Access>) -> Result<Self, BrokerError> {
-        let (line, welcome) = access.connect(&Guest::Passing).await?;
+        let (line, welcome) = access.connect(&Guest::Publisher).await?;
         let allowed = welcome.receive_maximum.unwrap_or(u16::MAX);
         access.publishers.fetch_add(1, Ordering::AcqRel);
         Ok(Self {
@@ -125,6 +155,21 @@ impl Open {
             window: usize::from(allowed.clamp(1, MQTT_PUBLISH_WINDOW)),
             access: Arc::clone(access),
         })
+    }
+
+    /// Whether the broker must hear something.
+    fn is_silent(&self) -> bool {
+        self.line.next_ping().is_some_and(|due| due <= Instant::now())
+    }
+
+    /// Says something, and waits until the broker does.
+    async fn show_life(&mut self) -> Result<(), BrokerError> {
+        self.line.say(|wire, out| wire.ping(out)).await?;
+        match timeout(BROKER_ANSWER, self.line.hear()).await {
+            Ok(Ok((Said::Goodbye(why), _))) => Err(BrokerError::Unreachable(why)),
+            Ok(heard) => heard.map(|_| ()),
+            Err(_) => Err(BrokerError::Unreachable(format!("no answer within {BROKER_ANSWER:?}"))),
+        }
     }
 
     /// Waits for an acknowledgement.
@@ -146,6 +191,12 @@ impl Open {
     }
 }
 
+impl Drop for MqttPublisher {
+    fn drop(&mut self) {
+        self.alive.abort();
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
         self.access.publishers.fetch_sub(1, Ordering::AcqRel);
@@ -159,6 +210,8 @@ fn to_publish<'o>(topic: &'o str, outgoing: &'o Outgoing) -> ToPublish<'o> {
     let named = [
         ("message-id", &properties.message_id),
         ("content-encoding", &properties.content_encoding),
+        ("type", &properties.kind),
+        ("priority", &properties.priority.map(|it| it.to_string())),
     ];
     let named = named.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
     let is_own = |name: &str| OWN.iter().any(|own| name.starts_with(own));

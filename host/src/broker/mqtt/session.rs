@@ -168,7 +168,7 @@ impl Line {
     }
 
     /// When the broker must hear something; never without a keep-alive.
-    fn next_ping(&self) -> Option<Instant> {
+    pub(super) fn next_ping(&self) -> Option<Instant> {
         (!self.keep_alive.is_zero()).then(|| self.spoke + self.keep_alive * 3 / 4)
     }
 
@@ -292,9 +292,11 @@ impl Session {
                 Ok(self.shared.book().window.arrived(published, unfit))
             }
             Said::Goodbye(why) => Err(BrokerError::Unreachable(why)),
-            Said::Welcome(_) | Said::Subscribed(_) | Said::Acknowledged(..) | Said::Alive => {
-                Ok(false)
-            }
+            Said::Welcome(_)
+            | Said::Subscribed(_)
+            | Said::Unsubscribed
+            | Said::Acknowledged(..)
+            | Said::Alive => Ok(false),
         }
     }
 }

@@ -60,9 +60,11 @@ impl Window {
         }
     }
 
-    /// Whether another message may be taken off the connection.
+    /// Whether another message may be taken off the connection: what waits for its acknowledgement to be
+    /// due is held too.
     pub(super) fn wants_more(&self) -> bool {
-        !self.cancelled && self.ready.len() + self.out.len() < self.prefetch
+        let held = (self.ready.len() + self.out.len()).max(self.unheard.len());
+        !self.cancelled && held < self.prefetch
     }
 
     /// Takes a message that came. Whether there is one to hand out.

@@ -46,6 +46,8 @@ pub(super) enum Said {
     Welcome(Welcome),
     /// What it subscribed to, in order: the QoS granted, or why not.
     Subscribed(Vec<Result<u8, String>>),
+    /// It is subscribed no more to what it named.
+    Unsubscribed,
     /// A message.
     Published(Published),
     /// What became of a message of the client's own.
@@ -163,6 +165,29 @@ impl Wire {
                 .entries(entries)
                 .build()
                 .map(Packet::V5_0Subscribe),
+        };
+        self.send(packet.map_err(|error| broken(&error))?, out)
+    }
+
+    /// Ends subscriptions to filters.
+    pub(super) fn unsubscribe(
+        &mut self,
+        filters: &[String],
+        out: &mut Vec<u8>,
+    ) -> Result<(), BrokerError> {
+        let id = self.connection.acquire_packet_id().map_err(|error| broken(&error))?;
+        let entries: Vec<&str> = filters.iter().map(String::as_str).collect();
+        let packet = match self.version {
+            MqttVersion::V3 => v3_1_1::Unsubscribe::builder()
+                .packet_id(id)
+                .entries(entries)
+                .and_then(|it| it.build())
+                .map(Packet::V3_1_1Unsubscribe),
+            MqttVersion::V5 => v5_0::Unsubscribe::builder()
+                .packet_id(id)
+                .entries(entries)
+                .and_then(|it| it.build())
+                .map(Packet::V5_0Unsubscribe),
         };
         self.send(packet.map_err(|error| broken(&error))?, out)
     }

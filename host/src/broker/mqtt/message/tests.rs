@@ -17,8 +17,10 @@ fn nothing_of_a_message_is_lost() {
     it.payload = Bytes::from_static(b"{}");
     it.user =
         [("unit", "V"), ("content-encoding", "gzip"), ("message-id", "m-1"), ("mqtt-topic", "x")]
+            .into_iter()
+            .chain([("type", "event"), ("priority", "4"), ("priority", "high")])
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec();
+            .collect();
     let (message, unfit) = of(&it, '/');
     assert_eq!(unfit, None);
     let properties = &message.properties;
@@ -28,9 +30,11 @@ fn nothing_of_a_message_is_lost() {
     assert_eq!(properties.reply_to.as_deref(), Some("answers/ğ"));
     assert_eq!(properties.message_id.as_deref(), Some("m-1"));
     assert_eq!(properties.expiration.as_deref(), Some("90000"));
+    assert_eq!((properties.kind.as_deref(), properties.priority), (Some("event"), Some(4)));
     let headers = &properties.headers;
     assert_eq!(headers.text(TOPIC), Some("a/b"), "nobody else's word");
     assert_eq!(headers.text("unit"), Some("V"));
+    assert_eq!(headers.text("priority"), Some("high"), "what is no priority stays what it is");
     assert_eq!(headers.get(RETAINED), Some(&FieldValue::Bool(true)));
     assert_eq!((message.exchange.as_str(), message.routing_key.as_str()), ("mqtt", "a.b"));
 }

@@ -73,6 +73,18 @@ fn what_nobody_acknowledges_counts_for_the_prefetch_too() {
 }
 
 #[test]
+fn what_is_settled_behind_what_is_not_counts_for_the_prefetch_until_it_is_acknowledged() {
+    let mut window = window(2, 1..=2);
+    let tags = [window.take().unwrap().0, window.take().unwrap().0];
+    window.settle(tags[1], Settlement::Ack);
+    assert_eq!(due(&mut window), [] as [u16; 0]);
+    assert!(!window.wants_more(), "the broker waits to hear of two");
+    window.settle(tags[0], Settlement::Ack);
+    assert_eq!(due(&mut window), [1, 2]);
+    assert!(window.wants_more());
+}
+
+#[test]
 fn what_is_given_back_at_the_end_holds_up_what_is_behind_it_for_the_next_connection() {
     let mut before = window(10, 1..=3);
     let tags: Vec<u64> = (0..3).map(|_| before.take().unwrap().0).collect();

@@ -40,6 +40,7 @@ pub(super) fn understood(packet: Packet) -> Result<Said, BrokerError> {
         Packet::V5_0Suback(packet) => {
             Said::Subscribed(packet.reason_codes().into_iter().map(granted_v5).collect())
         }
+        Packet::V3_1_1Unsuback(_) | Packet::V5_0Unsuback(_) => Said::Unsubscribed,
         Packet::V3_1_1Publish(packet) => Said::Published(Published {
             topic: packet.topic_name().to_owned(),
             packet_id: packet.packet_id(),
