@@ -15,12 +15,13 @@ use super::exit;
 use crate::broker::{self, Broker};
 use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::simulate;
 use crate::simulate::town::{Settings, Town};
 
 /// Options of `simulate`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The broker: amqp://USER:PASSWORD@HOST:5672/%2f
+    /// The broker: amqp://USER:PASSWORD@HOST:5672/%2f or mqtt://HOST:1883
     #[arg(long, value_name = "URL", env = "SLUICEGATE_BROKER", conflicts_with = "config")]
     broker: Option<String>,
     /// Take the broker from this config file
@@ -32,9 +33,12 @@ pub struct Args {
     /// The same on a broker in this process, whatever the config's is
     #[arg(long, requires = "config")]
     embedded: bool,
-    /// The exchange to publish to
-    #[arg(short, long, value_name = "NAME", default_value = crate::simulate::EXCHANGE)]
-    exchange: String,
+    /// Which of the config's brokers [default: main]
+    #[arg(long, value_name = "NAME", requires = "config")]
+    on: Option<String>,
+    /// The exchange to publish to [default: meters; by MQTT there is none: topics are meter/REGION/METER/KIND]
+    #[arg(short, long, value_name = "NAME")]
+    exchange: Option<String>,
     /// Meters
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     meters: u32,
@@ -95,10 +99,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         here::run(&args, config_of(&args)?, &mut town, &stop).await?
     } else {
         let (name, settings) = target(&args)?;
-        let broker = broker::open(&name, &settings);
+        let (broker, exchange) = (broker::open(&name, &settings), exchange(&args, &settings.kind));
         let server = broker.server().await;
         server.with_context(|| format!("broker '{name}': nothing is published"))?;
-        let fed = feed(&args, &broker, &mut town, &stop).await;
+        let fed = feed(&args, (&broker, &exchange), &mut town, &stop).await;
         broker.close().await;
         fed?
     };
@@ -114,12 +118,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// Publishes the town's messages, and writes the truth.
 async fn feed(
     args: &Args,
-    broker: &Arc<dyn Broker>,
+    (broker, exchange): (&Arc<dyn Broker>, &str),
     town: &mut Town,
     stop: &CancellationToken,
 ) -> anyhow::Result<Fed> {
     let publisher = broker.publisher().await.map_err(|error| anyhow!("{error}"))?;
-    let mut feed = Feed::new(publisher, args.rate, &args.exchange, args.truth.as_deref())?;
+    let mut feed = Feed::new(publisher, args.rate, exchange, args.truth.as_deref())?;
     feed.all(town, stop).await
 }
 
@@ -175,12 +179,7 @@ fn target(args: &Args) -> anyhow::Result<(String, config::Broker)> {
             bail!("which broker? Say --broker amqp://HOST:5672/%2f, or -c FILE for a config's")
         }
     };
-    let name = if config.brokers.contains_key("main") {
-        Some("main".to_owned())
-    } else {
-        config.brokers.keys().next().cloned()
-    };
-    let name = name.context("the config names no broker")?;
+    let name = name_of(args, &config)?;
     let broker = config.brokers.remove(&name).context("the config names no broker")?;
     if matches!(broker.kind, config::BrokerKind::Embedded) {
         bail!(
@@ -188,6 +187,23 @@ fn target(args: &Args) -> anyhow::Result<(String, config::Broker)> {
         );
     }
     Ok((name, broker))
+}
+
+/// The broker that is meant.
+fn name_of(args: &Args, config: &Config) -> anyhow::Result<String> {
+    let brokers = &config.brokers;
+    if let Some(name) = &args.on {
+        ensure!(brokers.contains_key(name), "--on {name}: the config names no such broker");
+        return Ok(name.clone());
+    }
+    let name = brokers.keys().find(|name| *name == "main").or(brokers.keys().next());
+    name.cloned().context("the config names no broker")
+}
+
+/// Where a broker of that kind is published to: MQTT has no exchanges.
+fn exchange(args: &Args, kind: &config::BrokerKind) -> String {
+    let usual = if matches!(kind, config::BrokerKind::Mqtt(_)) { "" } else { simulate::EXCHANGE };
+    args.exchange.as_deref().unwrap_or(usual).to_owned()
 }
 
 fn percent(text: &str) -> Result<f64, String> {

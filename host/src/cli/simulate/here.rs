@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use tokio_util::sync::CancellationToken;
 
 use super::feed::Fed;
-use super::{Args, feed};
+use super::{Args, exchange, feed, name_of};
 use crate::config::{BrokerKind, Config};
 use crate::limits;
 use crate::service::Service;
@@ -47,8 +47,9 @@ async fn serve(
     town: &mut Town,
     stop: &CancellationToken,
 ) -> anyhow::Result<Fed> {
-    let name = config.brokers.keys().find(|name| *name == "main").or(config.brokers.keys().next());
-    let name = name.context("the config names no broker")?.clone();
+    let name = name_of(args, &config)?;
+    let exchange = config.brokers.get(&name).map(|broker| exchange(args, &broker.kind));
+    let exchange = exchange.unwrap_or_default();
     println!("starting: compiling plugins, declaring queues");
     let drain = config.service.drain;
     let telemetry = Telemetry::new();
@@ -63,7 +64,7 @@ async fn serve(
         look.tick().await;
     }
     let fed = {
-        let feeding = feed(args, &broker, town, stop);
+        let feeding = feed(args, (&broker, &exchange), town, stop);
         tokio::pin!(feeding);
         loop {
             tokio::select! {
