@@ -105,6 +105,7 @@ macro_rules! contract_suite {
 mod consuming;
 mod embedded;
 mod letters;
+mod mqtt;
 mod objects;
 mod publishing;
 mod rabbit;

@@ -3,11 +3,13 @@
 
 pub(crate) mod client;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 /// Below those that the kernel gives to outgoing connections, so that it is free again after a kill.
 const PORTS: std::ops::Range<u16> = 10_000..12_000;
+
+/// What `mosquitto_passwd` makes of the user `meters` with the password `correct-horse`.
+const PASSWORDS: &str = "meters:$7$101$sIVXZ5CgAKIOC9zL$GzsjCVjSV9hvGnb1chifXHgcmHqs6AmZZTDZOH126KvnGGui2XGw+eeqNiV+b9IUkj9xO8EDgRPFwfyByJ+MUA==\n";
 
 /// Ends the broker at once when its input does, or says anything.
 const WATCH: &str = r#"
@@ -44,11 +49,22 @@ impl Mosquitto {
         Self::with("allow_anonymous true\n")
     }
 
+    /// One that lets everybody in, and writes down whatever it does.
+    pub(crate) fn talkative() -> Self {
+        Self::with("allow_anonymous true\nlog_type all\n")
+    }
+
+    /// All that it has said.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("out.log")).unwrap_or_default()
+    }
+
     /// One with those lines in its config; its first listener is seen to.
     pub(crate) fn with(config: &str) -> Self {
         let port = free_port();
         let folder = tempfile::Builder::new().prefix("sluicegate-mosquitto-").tempdir().unwrap();
         let at = folder.path().display();
+        fs::write(folder.path().join("passwords"), PASSWORDS).unwrap();
         let text = format!(
             "user root\nlistener {port} 127.0.0.1\nmax_inflight_messages 1000\npersistence true\npersistence_location {at}/\n\
              autosave_interval 1\nmax_queued_messages 0\n\
@@ -73,13 +89,23 @@ impl Mosquitto {
 
     /// Kills it, once all that it has acknowledged is on disk: it acknowledges before it writes.
     pub(crate) fn kill9(&mut self) {
+        self.write();
+        self.end("kill\n");
+    }
+
+    /// Kills it, whatever it has written.
+    pub(crate) fn lose_power(&mut self) {
+        self.end("kill\n");
+    }
+
+    /// Has it write its store.
+    pub(crate) fn write(&self) {
         let pid = fs::read_to_string(self.folder.path().join("pid")).unwrap();
         let store = self.folder.path().join("mosquitto.db");
         let written = || fs::metadata(&store).and_then(|it| it.modified()).ok();
         let before = written();
         assert!(Command::new("kill").args(["-s", "USR1", pid.trim()]).status().unwrap().success());
         wait("its store is written", || written() > before);
-        self.end("kill\n");
     }
 
     /// Starts it again on the same port and store.
@@ -144,11 +170,15 @@ pub(crate) fn wait(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, and that nobody else in this process has asked for.
 pub(crate) fn free_port() -> u16 {
-    (0..PORTS.len())
-        .find_map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, fastrand::u16(PORTS))).ok())
-        .and_then(|listener| listener.local_addr().ok())
-        .expect("a free port")
-        .port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_free = |port: &u16| {
+        !given.contains(port) && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
+    };
+    let ports = (0..PORTS.len()).map(|_| fastrand::u16(PORTS));
+    let port = ports.into_iter().find(is_free).expect("a free port");
+    given.insert(port);
+    port
 }

@@ -1,9 +1,14 @@
 //! MQTT: a real Mosquitto, both versions of the protocol; and the real binary between it and a real
 //! RabbitMQ.
 
+mod access;
+mod books;
 mod consuming;
+mod forms;
 mod hosts;
 mod plugin;
+mod running;
+mod town;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,10 +17,10 @@ use std::time::Duration;
 use sluicegate::broker::mqtt::MqttBroker;
 use sluicegate::broker::{
     BindingDeclaration, Broker as _, CLIENT_ID, ConsumeRequest, Consumer, Declaration, Delivery,
-    Destination, QOS, QueueDeclaration,
+    Destination, Outgoing, QOS, QueueDeclaration,
 };
 use sluicegate::config::{Credentials, Mqtt, MqttVersion, Quarantine, QueueKind, Tls};
-use sluicegate::message::Table;
+use sluicegate::message::{Properties, Table};
 
 use crate::contract::within;
 use crate::mosquitto::Mosquitto;
@@ -82,6 +87,16 @@ fn session(name: &str, filters: &[&str], prefetch: u16) -> ConsumeRequest {
         prefetch,
         exclusive: false,
         tag: "test".to_owned(),
+    }
+}
+
+/// What is to be published under that key.
+fn outgoing(routing_key: &str, body: &str) -> Outgoing {
+    Outgoing {
+        exchange: String::new(),
+        routing_key: routing_key.to_owned(),
+        properties: Properties::default(),
+        body: body.to_owned().into(),
     }
 }
 

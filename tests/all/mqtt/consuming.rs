@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use sluicegate::broker::{Broker as _, BrokerError, Settlement, Version};
-use sluicegate::config::{Credentials, Login, MqttVersion};
+use sluicegate::broker::{Broker as _, BrokerError, Delivery, Settlement, Version};
+use sluicegate::config::MqttVersion;
 use sluicegate::message::FieldValue;
 
 use super::{CABINET, VERSIONS, body, consume, files, host, next, session, settings};
@@ -250,16 +250,41 @@ async fn what_cannot_be_dead_lettered_elsewhere_is_quarantined_and_acknowledged(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_not_come_in_is_told_why() {
-    let broker = Mosquitto::with("allow_anonymous false\n");
+async fn what_is_retained_comes_flagged_and_once() {
+    let broker = Mosquitto::start();
+    let mut others = broker.client("others");
+    others.retain("kept/a", b"before");
+    let kept = |delivery: &Delivery| {
+        delivery.message.properties.headers.get("mqtt-retained") == Some(&FieldValue::Bool(true))
+    };
     for version in VERSIONS {
-        let mut settings = settings(&broker, version);
-        settings.credentials = Credentials::Inline(Login::new("meters", "hunter2"));
-        let host = host(settings);
-        let error = within(host.server()).await.unwrap_err();
-        assert!(matches!(error, BrokerError::Refused(_)), "{error:?}");
-        let text = error.to_string();
-        assert!(text.contains("credentials") && !text.contains("hunter2"), "{text}");
+        let first = host(settings(&broker, version));
+        let request = session(&format!("kept-{version:?}"), &["kept/+"], 10);
+        let mut consumer = consume(&first, &request).await;
+        let before = next(&mut consumer).await;
+        assert_eq!((body(&before).as_str(), kept(&before)), ("before", true));
+        before.receipt.settle(Settlement::Ack);
+        others.publish("kept/a", b"live");
+        let live = next(&mut consumer).await;
+        assert_eq!((body(&live).as_str(), kept(&live)), ("live", false));
+        live.receipt.settle(Settlement::Ack);
+        within(consumer.close()).await.expect("it closes");
+
+        // The same process knows that it is subscribed, and version 5 tells the broker to look.
+        let second = host(settings(&broker, version));
+        for (host, again) in [(&first, false), (&second, version == MqttVersion::V3)] {
+            let mut consumer = consume(host, &request).await;
+            others.publish("kept/b", b"later");
+            let mut came = next(&mut consumer).await;
+            assert_eq!(kept(&came), again, "{version:?}: {}", body(&came));
+            if again {
+                came.receipt.settle(Settlement::Ack);
+                came = next(&mut consumer).await;
+            }
+            assert_eq!(body(&came), "later");
+            came.receipt.settle(Settlement::Ack);
+            within(consumer.close()).await.expect("it closes");
+        }
     }
 }
 

@@ -7,18 +7,19 @@ use serde_json::Value;
 use sluicegate_tests::guests::HOSTILE;
 
 use super::CABINET;
+use super::books::{Books, Reason};
 use crate::mosquitto::Mosquitto;
 use crate::rabbit::{Raw, node, unique};
 use crate::service::process::{Site, until};
 
 /// A host between that broker and the shared RabbitMQ, with queues of that name.
-fn site(broker: &Mosquitto, name: &str, queue: &str, pipeline: &str) -> Site {
+pub(super) fn site(broker: &Mosquitto, name: &str, queue: &str, pipeline: &str) -> Site {
     let site = Site::new(&config(broker, name, queue, pipeline));
     site.write("hostile.wasm", HOSTILE);
     site
 }
 
-fn config(broker: &Mosquitto, name: &str, queue: &str, pipeline: &str) -> String {
+pub(super) fn config(broker: &Mosquitto, name: &str, queue: &str, pipeline: &str) -> String {
     format!(
         r#"
 [broker.meters]
@@ -85,7 +86,7 @@ async fn topics(raw: &Raw, queue: &str, count: usize) -> BTreeMap<String, usize>
     seen
 }
 
-fn header(message: &BasicGetMessage, name: &str) -> String {
+pub(super) fn header(message: &BasicGetMessage, name: &str) -> String {
     let headers = message.properties.headers().as_ref().expect("it has headers");
     match headers.inner().get(name) {
         Some(lapin::types::AMQPValue::LongString(text)) => text.to_string(),
@@ -138,8 +139,8 @@ async fn what_is_published_by_mqtt_comes_out_of_rabbitmq() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hosts_and_brokers_that_are_killed_lose_nothing() {
-    let mut broker = Mosquitto::start();
+async fn hosts_and_brokers_that_are_killed_lose_nothing_and_what_comes_twice_has_a_reason() {
+    let mut broker = Mosquitto::talkative();
     let name = unique("mqtt.killed");
     let site = site(&broker, &name, "bind = [{ mqtt = \"load/+\" }]", "prefetch = 100");
     let host = site.run();
@@ -162,13 +163,67 @@ async fn hosts_and_brokers_that_are_killed_lose_nothing() {
     host.await_ready();
     broker.client("meters").publish_all(numbered(5 * sixth, count));
     let seen = topics(&raw, &format!("{name}.out"), count).await;
-    let twice: usize = seen.values().map(|count| count - 1).sum();
-    // What the first host had in hand, and what was acknowledged after the broker last wrote its store.
-    let again = host.metric("sluicegate_messages_redelivered_total", &[&name]);
-    println!("{twice} came twice, {again} were marked as sent again");
     assert_eq!(seen.len(), count);
+    let books = Books::of(&name, &broker.log());
+    let session = format!("{name}.session");
+    let reasons = seen.iter().filter(|(_, count)| **count > 1).map(|(topic, count)| {
+        let again = books.again(&session, topic);
+        assert!(again.len() >= count - 1, "{topic} came {count} times, sent again: {again:?}");
+        (topic, again)
+    });
+    let of: Vec<(&String, Vec<Reason>)> = reasons.collect();
+    let because = |reason| of.iter().filter(|(_, again)| again.contains(&reason)).count();
+    let (unacknowledged, forgotten) = (because(Reason::Unacknowledged), because(Reason::Forgotten));
+    let (sent, marked) = books.counts();
+    println!(
+        "{} of {count} came twice: {unacknowledged} had nobody acknowledged, {forgotten} the broker \
+         forgot; it sent {sent}, {marked} marked as sent before",
+        of.len()
+    );
+    assert_eq!(because(Reason::None), 0, "what the broker knew to be acknowledged came again");
+    // What the first host had in hand, and the second when its connection broke.
+    assert!(unacknowledged <= 2 * 100, "no more than two windows");
     assert_eq!(raw.depth(&format!("{name}.dead")).await, 0);
     until("all is acknowledged", || host.metric("sluicegate_in_flight", &[&name]) < 0.5);
+    host.stop();
+}
+
+/// Mosquitto writes its store now and then: what was acknowledged since, it has forgotten when it loses power.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_broker_forgot_comes_twice_unless_its_id_is_known() {
+    let mut broker =
+        Mosquitto::with("allow_anonymous true\nlog_type all\nautosave_interval 3600\n");
+    let name = unique("mqtt.forgotten");
+    let site = site(&broker, &name, "bind = [{ mqtt = \"load/+\" }]", "");
+    site.run().stop();
+    let mut meters = broker.client("meters");
+    for n in 0..200 {
+        let (topic, id) = (format!("load/{n}"), n.to_string());
+        let user = [("message-id", id.as_str())];
+        meters.publish_with(&topic, b"echo", if n < 100 { &[] } else { &user });
+    }
+    // Its store says that all of it is to be sent, and won't say anything else.
+    broker.write();
+    let host = site.run();
+    let settled = |count: f64| {
+        host.metric("sluicegate_messages_received_total", &[&name]) >= count
+            && host.metric("sluicegate_in_flight", &[&name]) < 0.5
+    };
+    until("all is settled", || settled(200.0));
+    until("the broker knows", || broker.log().matches("Received PUBACK").count() >= 200);
+    broker.lose_power();
+    host.await_unready("broker 'meters'");
+    broker.restart();
+    host.await_ready();
+    until("all is settled again", || settled(400.0));
+    let raw = node().raw().await;
+    let seen = topics(&raw, &format!("{name}.out"), 200).await;
+    let books = Books::of(&name, &broker.log());
+    for n in 0..200 {
+        let topic = format!("load/{n}");
+        assert_eq!(books.again(&format!("{name}.session"), &topic), [Reason::Forgotten]);
+        assert_eq!(seen[&topic], if n < 100 { 2 } else { 1 }, "{topic}");
+    }
     host.stop();
 }
 
