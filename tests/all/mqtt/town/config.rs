@@ -38,7 +38,9 @@ pub(super) fn of(way: Way, url: &str, broker: &str) -> String {
                      content_type = \"detect\"\nid = { fields = [\"meter\", \"ts\", \"seq\"] }";
     for pipeline in ["profiles", "readings", "events", "watch"] {
         text = edit(&text, &format!("[[pipeline]]\nname = \"{pipeline}\"\n"), |block| {
-            replace_line(block, "key = ", described)
+            // On RabbitMQ what fails for now has delay queues.
+            let retry = if way == Way::Direct { "\nretry = { order = \"key\" }" } else { "" };
+            replace_line(block, "key = ", &format!("{described}{retry}"))
         });
     }
     // What comes of them has other routing keys, and the meter in its body.
