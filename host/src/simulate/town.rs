@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use fastrand::Rng;
 
+use self::household::Used;
 use self::message::Parts;
 use self::meter::{Meter, Plan};
 pub use self::truth::{Planted, Truth};
@@ -177,6 +178,25 @@ impl Town {
         text
     }
 
+    /// The messages that come while the next interval is read, and the second at which it ends. For whoever
+    /// holds the clock; where it was iterated, what is left of the interval.
+    pub fn step(&mut self) -> Option<(i64, Vec<Outgoing>)> {
+        let mut interval = self.interval;
+        if interval < self.end() {
+            self.due.extend(self.later.remove(&interval).unwrap_or_default());
+            for n in std::mem::take(&mut self.turn)..self.meters.len() {
+                self.take_turn(n);
+            }
+            self.interval += 1;
+        } else {
+            // What is late comes when all else has come.
+            let (at, late) = self.later.pop_first()?;
+            interval = at;
+            self.due.extend(late);
+        }
+        Some(((interval + 1) * self.settings.interval_s, self.due.drain(..).collect()))
+    }
+
     fn end(&self) -> i64 {
         let intervals = i64::from(self.settings.days) * SECONDS_OF_DAY / self.settings.interval_s;
         self.settings.start_s / self.settings.interval_s + intervals
@@ -200,7 +220,10 @@ impl Town {
                 self.say_event(n, "power_restored", ends_s - rng.i64(0..GASPS_S));
             }
             Some(_) => {}
-            None if self.meters[n].is_planted(Planted::Silent, self.interval) => {}
+            // Nothing is heard of it; what is used is counted all the same.
+            None if self.meters[n].is_planted(Planted::Silent, self.interval) => {
+                self.count(n, ends_s, &mut rng);
+            }
             None => {
                 self.read(n, ends_s, &mut rng);
                 let intervals_of_day = SECONDS_OF_DAY / self.settings.interval_s;
@@ -215,17 +238,25 @@ impl Town {
         }
     }
 
-    fn read(&mut self, n: usize, ends_s: i64, rng: &mut Rng) {
-        let Settings { seed, interval_s, start_s, late, twice, lost, .. } = self.settings;
+    /// What is used in an interval, and the sun that there was.
+    fn count(&mut self, n: usize, ends_s: i64, rng: &mut Rng) -> (Used, f64) {
+        let Settings { seed, interval_s, .. } = self.settings;
         let meter = &mut self.meters[n];
         let weather = weather::at(seed, ends_s);
         let used = meter.household.uses(ends_s, interval_s, weather, rng);
         let used = meter.planted(used, self.interval, SECONDS_OF_DAY / interval_s);
         meter.count(used);
+        (used, weather.sun)
+    }
+
+    fn read(&mut self, n: usize, ends_s: i64, rng: &mut Rng) {
+        let Settings { interval_s, start_s, late, twice, lost, .. } = self.settings;
+        let (used, sun) = self.count(n, ends_s, rng);
+        let meter = &mut self.meters[n];
         let drift = meter.drift * (ends_s - start_s) as f64 / SECONDS_OF_DAY as f64;
         #[expect(clippy::cast_possible_truncation, reason = "seconds")]
         let ts = ends_s + drift as i64;
-        let volts = 231.5 + 2.0 * (rng.f64() - 0.5) - 2.0 * weather.sun;
+        let volts = 231.5 + 2.0 * (rng.f64() - 0.5) - 2.0 * sun;
         let parts = Parts { n, meter, region: region(n) };
         let (id, start) = (meter.id.clone(), ends_s - interval_s);
         let reading = parts.reading(ts, interval_s, used, volts);

@@ -32,8 +32,15 @@ pub(super) struct Plan {
 impl Meter {
     pub(super) fn new(n: usize, settings: &Settings, first: i64, intervals: i64) -> Self {
         let mut rng = chance(settings.seed, 7, n as u64);
+        let household = Household::new(settings.seed, n);
         let plan = (rng.f64() < settings.planted).then(|| {
             let what = Planted::LONE[rng.usize(..Planted::LONE.len())];
+            // A roof's energy flows backwards anyway.
+            let what = if what == Planted::Reverse && household.exports() {
+                Planted::Silent
+            } else {
+                what
+            };
             let from = first + intervals * 2 / 5 + rng.i64(0..(intervals * 2 / 5).max(1));
             let hours = |hours: i64| (hours * 3600 / settings.interval_s).max(1);
             let to = match what {
@@ -48,7 +55,7 @@ impl Meter {
         let drifts = rng.f64() < settings.drifting;
         Self {
             id: format!("m-{:06}", n + 1),
-            household: Household::new(settings.seed, n),
+            household,
             plan,
             drift: if drifts { 40.0 * rng.f64() - 20.0 } else { 0.0 },
             import_wh: 1_000_000 * rng.u64(1..20),

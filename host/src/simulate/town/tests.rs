@@ -77,6 +77,53 @@ fn what_comes_is_what_the_truth_says_it_is() {
 }
 
 #[test]
+fn it_goes_step_by_step_as_it_goes_message_by_message() {
+    let mut town = Town::new(settings());
+    let steps: Vec<(i64, Vec<Outgoing>)> = std::iter::from_fn(|| town.step()).collect();
+    assert!(steps.is_sorted_by(|a, b| a.0 < b.0));
+    let by_step: Vec<Outgoing> = steps.into_iter().flat_map(|(_, messages)| messages).collect();
+    assert!(by_step == all(settings()).0, "the same messages in the same order");
+}
+
+#[test]
+fn the_register_of_a_silent_meter_goes_on_and_that_of_one_without_power_stands() {
+    let quiet =
+        Settings { late: 0.0, lost: 0.0, twice: 0.0, drifting: 0.0, days: 20, ..settings() };
+    let (messages, truths) = all(Settings { meters: 200, ..quiet });
+    let readings = |of: &str| -> Vec<Value> {
+        let of = messages.iter().filter(|message| message.routing_key.contains(of));
+        of.filter(|message| is(message, "reading")).map(body).collect()
+    };
+    // What the register rose by over the longest gap, beside the interval that ended it.
+    let missing = |readings: &[Value]| {
+        let code = |n: usize, code: &str| readings[n]["obis"][code].as_f64().unwrap();
+        let at = |n: usize| {
+            let ts = readings[n]["ts"].as_str().unwrap().parse::<jiff::Timestamp>();
+            ts.unwrap().as_second()
+        };
+        let n = (1..readings.len()).max_by_key(|n| at(*n) - at(n - 1)).unwrap();
+        code(n, "1-0:1.8.0") - code(n - 1, "1-0:1.8.0") - code(n, "1-0:1.29.0")
+    };
+    let planted = |truth: &Truth, kind: Planted| match truth {
+        Truth::Planted { what, of, to, .. } if *what == kind => Some((of.clone(), *to)),
+        _ => None,
+    };
+    let (silent, _) = truths.iter().find_map(|truth| planted(truth, Planted::Silent)).unwrap();
+    assert!(missing(&readings(&silent)) > 1.0);
+    let (transformer, _) = truths.iter().find_map(|t| planted(t, Planted::Outage)).unwrap();
+    let gasps = messages.iter().filter(|message| is(message, "event")).map(body);
+    let dark =
+        gasps.filter(|event| event["transformer"] == *transformer).map(|e| e["meter"].clone());
+    let dark: BTreeSet<String> = dark.map(|id| id.as_str().unwrap().to_owned()).collect();
+    let other = |id: &&String| {
+        !truths.iter().any(|t| planted(t, Planted::Silent).is_some_and(|(of, _)| of == **id))
+    };
+    for meter in dark.iter().filter(other) {
+        assert!(missing(&readings(meter)).abs() < 1e-6, "{meter}");
+    }
+}
+
+#[test]
 fn planted_anomalies_are_in_the_readings_of_their_meters() {
     let (messages, truths) =
         all(Settings { late: 0.0, lost: 0.0, twice: 0.0, meters: 200, ..settings() });
