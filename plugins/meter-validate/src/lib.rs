@@ -10,6 +10,7 @@
 
 mod estimate;
 mod report;
+mod row;
 mod rules;
 mod seen;
 
@@ -17,6 +18,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use report::{Report, Status, Time};
+use row::Row;
 use rules::{Examined, Facts, Finding, Rules};
 use seen::Seen;
 use serde::{Deserialize, Serialize};
@@ -48,20 +50,6 @@ struct Validate {
     estimates: bool,
     /// Whether the status and the events that a reading brings are emitted to `status` and `events`.
     split: bool,
-}
-
-/// A meter's row in the table `meters`; a column may be missing.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Row<'a> {
-    #[serde(borrow)]
-    region: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    tariff: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    transformer: Option<Cow<'a, str>>,
-    rated_kva: Option<f64>,
-    export: Option<bool>,
 }
 
 /// What the rules found in a reading.
@@ -138,7 +126,7 @@ impl Plugin for Validate {
         let report: Report<'_> = message.decode()?;
         let row = self.row(message)?;
         let ts_s = self.check(message, &report)?;
-        let mut change = tagged(&row);
+        let mut change = row.as_ref().and_then(Row::tags);
         // Who sends no type sends readings.
         let is_reading = message.kind().is_none_or(|kind| kind == "reading");
         if let (Some(rules), true) = (&self.rules, is_reading) {
@@ -272,12 +260,18 @@ impl Validate {
         examined: &mut Examined,
         ctx: &mut Context<'_>,
     ) -> Result<(), EncodeError> {
+        if !self.estimates {
+            return Ok(());
+        }
         let meter = message.key().unwrap_or_default();
         if let Some(spread) = examined.spread {
-            if self.estimates {
-                examined.wh = estimate::spread(rules, (meter, seen), examined, spread, ctx)?;
-            }
-        } else if let Some(gap) = examined.gap.take().filter(|_| self.estimates) {
+            examined.wh = estimate::spread(rules, (meter, seen), examined, spread, ctx)?;
+        } else if examined.fills {
+            estimate::came(rules, (meter, seen), (examined.interval, examined.wh), ctx)?;
+        } else if let Some(mut gap) = examined.gap.take() {
+            // A register that rose by more than can be says nothing.
+            let most_wh = self.max_kwh * 1000.0 * gap.count as f64;
+            gap.missing_wh = gap.missing_wh.filter(|missing| *missing as f64 <= most_wh);
             estimate::wait(rules, (meter, seen), gap, message.now().as_secs(), ctx)?;
         }
         Ok(())
@@ -312,17 +306,6 @@ impl Validate {
         }
         Ok(())
     }
-}
-
-/// The headers that a row adds.
-fn tagged(row: &Option<Row<'_>>) -> Option<Change> {
-    let row = row.as_ref()?;
-    let columns =
-        [("region", &row.region), ("tariff", &row.tariff), ("transformer", &row.transformer)];
-    let told = columns.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
-    told.fold(None, |change: Option<Change>, (name, value)| {
-        Some(change.unwrap_or_default().header(name, value))
-    })
 }
 
 /// What the rules found, for the stages behind.
@@ -374,13 +357,20 @@ fn except(
     let quality = quality(report, examined);
     let first = examined.findings.first().map_or("none", |finding| finding.rule);
     let exception = Exception { meter, ts, quality, findings: &examined.findings };
-    ctx.emit("exceptions")
+    let reversed = examined.findings.iter().any(|finding| finding.rule == "reverse");
+    let told = ctx
+        .emit("exceptions")
         .routing_key(&format!("vee.{first}.{}", seen.region))
         .kind("vee")
         .message_id(&message.derived_id(u64::MAX))
-        .header("region", seen.region.as_str())
-        .header("severity", "info")
-        .json(&exception)?;
+        .header("region", seen.region.as_str());
+    let told = if reversed {
+        // Energy that isn't billed is of interest to somebody else too.
+        told.header("fault-class", "revenue").header("severity", "major")
+    } else {
+        told.header("severity", "info")
+    };
+    told.json(&exception)?;
     Ok(())
 }
 

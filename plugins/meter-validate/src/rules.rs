@@ -78,6 +78,8 @@ pub(crate) struct Examined {
     pub(crate) interval_s: i64,
     /// What is missing before it.
     pub(crate) gap: Option<Gap>,
+    /// Whether it is one that was missing.
+    pub(crate) fills: bool,
     /// The energy of so many intervals, this one and those missing before it, where a register says it.
     pub(crate) spread: Option<(i64, i64)>,
 }
@@ -165,7 +167,7 @@ impl Rules {
         let next = self.order(seen, &mut examined);
         self.registers(seen, report, next, &mut examined);
         self.energy(seen, report, facts, next, &mut examined);
-        self.export(seen, report, facts, &mut examined);
+        self.export(seen, report, facts, next.is_some(), &mut examined);
         self.voltage(seen, report, next.is_some(), &mut examined);
         examined
     }
@@ -193,8 +195,7 @@ impl Rules {
             if step > 1 && !first {
                 examined.find("gap", (step - 1) as f64, 0.0);
                 let (before, count) = (seen.newest + 1, step - 1);
-                let (from_wh, to_wh) = (seen.last_wh, seen.last_wh);
-                examined.gap = Some(Gap { first: before, count, from_wh, to_wh, due_s: 0 });
+                examined.gap = Some(Gap::new(before, count, seen.last_wh));
             }
             seen.recent = if first || step >= RECENT { 1 } else { seen.recent << step | 1 };
             seen.newest = examined.interval;
@@ -204,6 +205,7 @@ impl Rules {
             examined.find("duplicate", examined.interval as f64, 0.0);
         } else {
             examined.find("out_of_order", -step as f64, 0.0);
+            examined.fills = true;
             if -step < RECENT {
                 seen.recent |= 1 << -step;
             }
@@ -221,11 +223,13 @@ impl Rules {
     ) {
         let told_wh = report.interval_kwh().map(watt_hours);
         examined.wh = told_wh;
-        if next.is_none_or(|step| step > 1) || told_wh.is_none() {
-            seen.since_wh = None;
+        // What comes out of order was missing, and isn't counted.
+        let Some(step) = next else { return };
+        let before_it = seen.since_wh.take();
+        if step == 1 {
+            seen.since_wh = before_it.zip(told_wh).map(|(since, wh)| since.saturating_add(wh));
         }
-        seen.since_wh = seen.since_wh.zip(told_wh).map(|(since, wh)| since.saturating_add(wh));
-        let (Some(kwh), Some(_)) = (report.obis("1.8.0"), next) else { return };
+        let Some(kwh) = report.obis("1.8.0") else { return };
         let wh = watt_hours(kwh);
         let at = examined.interval;
         let Some(before) = seen.register else {
@@ -249,6 +253,10 @@ impl Rules {
             if (self.sum_wh > 0 || self.sum_share > 0.0) && off > limit {
                 examined.find("sum", off, limit);
             }
+        }
+        if let (Some(gap), Some(known), Some(told)) = (&mut examined.gap, before_it, told_wh) {
+            let missing = rise.checked_sub(known).and_then(|wh| wh.checked_sub(told));
+            gap.missing_wh = missing.filter(|missing| *missing >= 0);
         }
         if told_wh.is_none() {
             match at - before.at {

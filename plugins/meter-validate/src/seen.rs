@@ -9,6 +9,8 @@ use sluicegate_sdk::{Bytes, Encoded};
 pub(crate) const RECENT: i64 = 64;
 /// Gaps that wait to be filled; a further one fills the first at once.
 pub(crate) const GAPS: usize = 4;
+/// Gaps that were filled of which a part may still come; a further one has the first forgotten.
+pub(crate) const FILLED: usize = 2;
 /// Hours of a week.
 const WEEK: usize = 168;
 /// The share of a new week in the usual one.
@@ -40,6 +42,8 @@ pub(crate) struct Seen {
     pub(crate) usual_wh: f64,
     pub(crate) days: u32,
     pub(crate) gaps: VecDeque<Gap>,
+    /// Those whose estimates were told.
+    pub(crate) filled: VecDeque<Gap>,
     pub(crate) profile: Bytes<Profile>,
 }
 
@@ -76,6 +80,10 @@ pub(crate) struct Gap {
     /// Energy of the intervals before and behind it.
     pub(crate) from_wh: i64,
     pub(crate) to_wh: i64,
+    /// Energy of those that didn't come, where a register says it: it goes on while nothing is heard.
+    pub(crate) missing_wh: Option<i64>,
+    /// Those that came after all, counted from the first.
+    pub(crate) came: Vec<i64>,
     /// When they are estimated unless they came.
     pub(crate) due_s: u64,
 }
@@ -103,6 +111,34 @@ impl Seen {
     pub(crate) fn day_of(&self, interval: i64) -> i64 {
         let local_s = (interval - 1) * self.interval_s + i64::from(self.zone_min) * 60;
         local_s.div_euclid(86_400)
+    }
+}
+
+// === impl Gap ===
+
+impl Gap {
+    /// One of so many intervals, after one of that energy.
+    pub(crate) fn new(first: i64, count: i64, wh: i64) -> Self {
+        let (missing_wh, came) = (None, Vec::new());
+        Self { first, count, from_wh: wh, to_wh: wh, missing_wh, came, due_s: 0 }
+    }
+
+    /// Whether it lacks that interval.
+    pub(crate) fn lacks(&self, interval: i64) -> bool {
+        let n = interval - self.first;
+        (0..self.count).contains(&n) && !self.came.contains(&n)
+    }
+
+    /// Those that didn't come.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = i64> {
+        (self.first..self.first + self.count).filter(|interval| self.lacks(*interval))
+    }
+
+    /// One of them came. What it measured isn't missing any more.
+    pub(crate) fn take(&mut self, interval: i64, wh: Option<i64>) {
+        self.came.push(interval - self.first);
+        let less = |(missing, wh): (i64, i64)| missing.checked_sub(wh);
+        self.missing_wh = self.missing_wh.zip(wh).and_then(less).filter(|missing| *missing >= 0);
     }
 }
 

@@ -94,10 +94,12 @@ impl Rules {
         seen: &mut Seen,
         report: &Report<'_>,
         facts: &Facts,
+        newer: bool,
         examined: &mut Examined,
     ) {
         let told_wh = report.obis("2.29.0").map(watt_hours);
-        let register_wh = report.obis("2.8.0").map(watt_hours);
+        // What comes late has the register of then.
+        let register_wh = report.obis("2.8.0").map(watt_hours).filter(|_| newer);
         let rise_wh = register_wh.zip(seen.export_wh).map(|(now, before)| now - before);
         if register_wh.is_some() {
             seen.export_wh = register_wh;

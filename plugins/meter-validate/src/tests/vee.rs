@@ -8,6 +8,7 @@ use sluicegate_sdk::testing::{Input, Outcome, Tester};
 use super::{NOW, Validate};
 
 const QUARTER: i64 = 900;
+const DAY: u64 = 86_400;
 
 fn tester(rules: Value) -> Tester<Validate> {
     let config = json!({
@@ -183,6 +184,12 @@ fn energy_above_the_rated_power_and_export_of_a_consumer_are_seen() {
     assert_eq!(found(&meter.run(export(3, 10.0))), "");
     let reverse = meter.run(export(4, 10.1));
     assert_eq!((found(&reverse).as_str(), quality(&reverse)), ("reverse", "S"));
+    let told = reverse.emissions.iter().find(|emitted| emitted.output == "exceptions").unwrap();
+    assert_eq!(told.text_header("fault-class"), Some("revenue"));
+    // The register of a reading that comes late is one of then.
+    meter.run(export(6, 10.1));
+    assert_eq!(found(&meter.run(export(5, 10.0))), "out_of_order");
+    assert_eq!(found(&meter.run(export(7, 10.1))), "");
 }
 
 #[test]
@@ -289,6 +296,60 @@ fn what_a_register_rose_by_over_a_gap_is_spread_to_the_last_watt_hour() {
     assert_eq!(estimates.iter().map(|e| &e["kwh"]).collect::<Vec<_>>(), [0.25; 3]);
     assert_eq!((energy(&outcome), quality(&outcome)), (Some(253), "E"));
     assert!(meter.pass(Duration::from_secs(7200)).is_empty());
+}
+
+/// A reading that says its energy and its register.
+fn both(n: i64, kwh: f64, register: f64) -> Input {
+    quarter(n, json!({ "kwh": kwh, "obis": { "1.8.0": register } }))
+}
+
+/// Interval and watt hours of the estimates, the last of each.
+fn estimated<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Vec<(i64, i64)> {
+    let outcomes = outcomes.into_iter().flat_map(|outcome| &outcome.emissions);
+    let mut last = std::collections::BTreeMap::new();
+    for told in outcomes.filter(|emitted| emitted.output == "estimates") {
+        let number = |name| match told.header(name) {
+            Some(sluicegate_sdk::Value::I64(number)) => number,
+            other => panic!("{name}: {other:?}"),
+        };
+        last.insert((number("interval-start") - NOW) / QUARTER, number("energy-wh"));
+    }
+    last.into_iter().collect()
+}
+
+#[test]
+fn what_is_estimated_of_a_gap_adds_up_to_what_the_register_rose_by() {
+    let mut meter = only(json!({}));
+    meter.run(both(0, 0.1, 10.0));
+    // 2,007 Wh are missing; one of four comes in time, and one when the others are estimated.
+    meter.run(both(5, 0.4, 12.407));
+    meter.run(both(2, 0.9, 11.2));
+    let first = meter.pass(Duration::from_secs(3600));
+    assert_eq!(estimated(&first).iter().map(|(_, wh)| wh).sum::<i64>(), 1107);
+    assert_eq!(estimated(&first), [(1, 227), (3, 397), (4, 483)]);
+    let late = meter.run(both(3, 0.007, 11.207));
+    assert_eq!(estimated([&late]), [(1, 352), (4, 748)], "1,100 Wh are left");
+    let again = meter.run(both(3, 0.007, 11.207));
+    assert!(estimated([&again]).is_empty(), "what comes twice changes nothing");
+    assert_eq!(estimated([&meter.run(both(4, 0.708, 12.0))]), [(1, 392)]);
+    // It comes in the place of its estimate, and nothing else is changed by it.
+    assert!(estimated([&meter.run(both(1, 0.392, 10.392))]).is_empty());
+}
+
+#[test]
+fn nothing_is_estimated_for_a_meter_that_was_without_power() {
+    let mut meter = only(json!({}));
+    meter.run(both(0, 0.5, 10.0));
+    meter.run(both(20, 0.5, 10.5));
+    let estimates = estimated(&meter.pass(Duration::from_secs(3600)));
+    assert_eq!(estimates, (1..20).map(|n| (n, 0)).collect::<Vec<_>>());
+    // A register that can't be believed is not.
+    let config = json!({ "rules": {}, "estimates": true, "max_kwh": 5.0 });
+    let mut meter =
+        Tester::<Validate>::new(&config).unwrap().at(Duration::from_secs(NOW as u64 + DAY));
+    meter.run(both(0, 0.5, 10.0));
+    meter.run(both(3, 0.5, 99.0));
+    assert_eq!(estimated(&meter.pass(Duration::from_secs(3600))), [(1, 500), (2, 500)]);
 }
 
 #[test]
