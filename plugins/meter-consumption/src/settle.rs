@@ -227,8 +227,10 @@ impl Consumption {
         if now_s < book.hold_s {
             return book.time_s;
         }
-        book.hold_s = 0;
-        book.time_s + (now_s - book.seen_s).max(0)
+        // A day that is forgotten for its time stays so: what is late for it is too late.
+        let passed_s = (now_s - book.seen_s).max(0);
+        (book.time_s, book.seen_s, book.hold_s) = (book.time_s + passed_s, now_s, 0);
+        book.time_s
     }
 
     /// Sets the timer at which something is due next. One that is set for that time already stays.

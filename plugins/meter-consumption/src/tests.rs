@@ -196,6 +196,15 @@ fn a_silent_meters_hours_close_by_the_clock_and_not_because_the_host_was_down() 
     assert_eq!(totals(&meter.pass(Duration::from_secs(7200)))[0].2, 200);
 }
 
+#[test]
+fn a_day_that_was_forgotten_while_its_meter_was_silent_is_not_begun_anew() {
+    let mut meter = berlin(SPRING + 3600);
+    meter.run(reading(SPRING, 100));
+    let told = meter.pass(Duration::from_secs(6 * DAY as u64));
+    assert!(totals(&told).iter().any(|total| total.0 == "day" && total.2 == 100));
+    assert_eq!(meter.run(reading(SPRING + QUARTER, 7)).rejected(), Some("too_late"));
+}
+
 /// What a pass of so many seconds tells.
 trait Telling {
     fn passing(&mut self, seconds: u64) -> Vec<Value>;
