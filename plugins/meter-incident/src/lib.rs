@@ -59,6 +59,14 @@ struct Open {
     incidents: Vec<Incident>,
 }
 
+/// A moment in the life of a key's incidents.
+struct Step<'s, 'c> {
+    key: &'s str,
+    /// Seconds since 1970, by the host's clock.
+    now_s: u64,
+    ctx: &'s mut Context<'c>,
+}
+
 /// What a report's body says of it.
 #[derive(Deserialize)]
 struct Report {
@@ -126,11 +134,11 @@ impl Plugin for Incidents {
 
     fn process(&self, message: &Message<'_>, open: &mut Open, ctx: &mut Context<'_>) -> Decision {
         let key = message.key().unwrap_or_default();
-        let now_s = message.now().as_secs();
+        let step = &mut Step { key, now_s: message.now().as_secs(), ctx };
         match message.kind() {
-            Some("acknowledge") => self.acknowledge(open, key, &message.decode()?, now_s, ctx)?,
-            Some("close") => self.close_by(open, key, &message.decode()?, now_s, ctx)?,
-            _ => self.report(message, open, now_s, ctx)?,
+            Some("acknowledge") => self.acknowledge(open, &message.decode()?, step)?,
+            Some("close") => self.close_by(open, &message.decode()?, step)?,
+            _ => self.report(message, open, step)?,
         }
         Ok(Verdict::done())
     }
@@ -140,13 +148,13 @@ impl Plugin for Incidents {
         let Some(at) = open.incidents.iter().position(|incident| incident.class == class) else {
             return Ok(Verdict::done());
         };
-        let (key, now_s) = (timer.key(), timer.now().as_secs());
+        let step = &mut Step { key: timer.key(), now_s: timer.now().as_secs(), ctx };
         let incident = &mut open.incidents[at];
         let closed = match what {
-            "group" => self.grouped(incident, key, now_s, ctx)?,
-            "escalate" => self.escalate(incident, timer, ctx)?,
-            "cool" => self.cooled(incident, key, now_s, ctx)?,
-            "expire" => self.expired(incident, key, now_s, ctx)?,
+            "group" => self.grouped(incident, step)?,
+            "escalate" => self.escalate(incident, timer, step)?,
+            "cool" => self.cooled(incident, step)?,
+            "expire" => self.expired(incident, step)?,
             _ => false,
         };
         if closed {
@@ -162,8 +170,7 @@ impl Incidents {
         &self,
         message: &Message<'_>,
         open: &mut Open,
-        now_s: u64,
-        ctx: &mut Context<'_>,
+        step: &mut Step<'_, '_>,
     ) -> Result<(), Failure> {
         let Report { meter } = message.decode()?;
         let Some(class) = message.text_header("fault-class") else {
@@ -172,28 +179,27 @@ impl Incidents {
         };
         let severity = message.text_header("severity").and_then(Severity::read);
         let severity = severity.unwrap_or(Severity::Minor);
-        let key = message.key().unwrap_or_default();
         let at = open.incidents.iter().position(|incident| incident.class == class);
         if message.text_header("fault-state") == Some("cleared") {
             // What nobody heard the beginning of is no incident at its end.
             return match at {
-                Some(at) => self.cleared(open, at, key, &meter, now_s, ctx),
+                Some(at) => self.cleared(open, at, &meter, step),
                 None => Ok(()),
             };
         }
         let at = match at {
             Some(at) => at,
             None if open.incidents.len() >= CLASSES_MAX => {
-                let text = format!("{key} has {CLASSES_MAX} incidents of other classes");
+                let text = format!("{} has {CLASSES_MAX} incidents of other classes", step.key);
                 return Err(Failure::reject("too_many_classes", text));
             }
             None => {
                 let region = message.text_header("region").unwrap_or("unknown");
-                open.incidents.push(Incident::new(class, region, now_s));
+                open.incidents.push(Incident::new(class, region, step.now_s));
                 open.incidents.len() - 1
             }
         };
-        self.raised(&mut open.incidents[at], key, (&meter, severity), now_s, ctx)
+        self.raised(&mut open.incidents[at], (&meter, severity), step)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use sluicegate_sdk::{Context, EncodeError};
+use sluicegate_sdk::EncodeError;
 
-use crate::Incidents;
 use crate::incident::{Incident, Severity};
+use crate::{Incidents, Step};
 
 /// Meters that a message names; it counts all.
 const NAMED: usize = 100;
@@ -36,11 +36,10 @@ impl Incidents {
     pub(crate) fn tell(
         &self,
         incident: &mut Incident,
-        key: &str,
         status: &str,
-        now_s: u64,
-        ctx: &mut Context<'_>,
+        step: &mut Step<'_, '_>,
     ) -> Result<(), EncodeError> {
+        let Step { key, now_s, .. } = *step;
         incident.changed = false;
         incident.told = incident.told.saturating_add(1);
         let id = incident.id(key);
@@ -68,7 +67,8 @@ impl Incidents {
         let message_id = format!("{id}/{}/{status}/{}-{}", incident.told, told.affected, told.back);
         let critical = incident.severity == Severity::Critical;
         for output in ["incidents", "critical"].into_iter().take(1 + usize::from(critical)) {
-            ctx.emit(output)
+            step.ctx
+                .emit(output)
                 .routing_key(&routing_key)
                 .kind("incident")
                 .message_id(&message_id)
