@@ -18,6 +18,7 @@ mod hostile;
 mod keeping;
 mod ladder;
 mod letters;
+mod outage;
 mod poison;
 mod priorities;
 pub(crate) mod process;
