@@ -120,8 +120,9 @@ pub const BROKER_DURATION_MAX: Duration = Duration::from_secs(49 * 24 * 3600);
 pub const HOST_DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 /// Priorities of a queue past which a config is warned: each costs the broker a queue of its own.
 pub const PRIORITIES_WARN: u8 = 10;
-/// Prefetch on a priority queue past which a config is warned: what is already here isn't overtaken.
-pub const PRIORITY_PREFETCH_WARN: u16 = 100;
+/// Prefetch on a priority queue past which a config is warned: what is in hand already isn't overtaken. With much
+/// less a pipeline takes no more than so many messages in the time of a confirm.
+pub const PRIORITY_PREFETCH_WARN: u16 = 500;
 /// Stages of a pipeline.
 pub const PIPELINE_STAGES: usize = 64;
 /// Rungs of a retry ladder, each a queue on the broker.
