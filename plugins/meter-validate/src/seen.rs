@@ -10,7 +10,7 @@ pub(crate) const RECENT: i64 = 64;
 /// Gaps that wait to be filled; a further one fills the first at once.
 pub(crate) const GAPS: usize = 4;
 /// Gaps that were filled of which a part may still come; a further one has the first forgotten.
-pub(crate) const FILLED: usize = 2;
+pub(crate) const FILLED: usize = 4;
 /// Hours of a week.
 const WEEK: usize = 168;
 /// The share of a new week in the usual one.

@@ -337,6 +337,22 @@ fn what_is_estimated_of_a_gap_adds_up_to_what_the_register_rose_by() {
 }
 
 #[test]
+fn gaps_of_a_bad_day_are_all_estimated_anew_when_a_part_of_them_comes() {
+    let mut meter = only(json!({}));
+    meter.run(both(0, 0.1, 10.0));
+    // Two of three are missing again and again, 500 Wh of them each time.
+    for n in 1..=4 {
+        meter.run(both(3 * n, 0.1, 10.0 + 0.6 * n as f64));
+        meter.pass(Duration::from_secs(3600));
+    }
+    assert!(meter.state_bytes("m-1") < 1000, "{}", meter.state_bytes("m-1"));
+    for n in 1..=4 {
+        let late = meter.run(both(3 * n - 2, 0.123, 0.0));
+        assert_eq!(estimated([&late]), [(3 * n - 1, 377)], "gap {n}");
+    }
+}
+
+#[test]
 fn nothing_is_estimated_for_a_meter_that_was_without_power() {
     let mut meter = only(json!({}));
     meter.run(both(0, 0.5, 10.0));
