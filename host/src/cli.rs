@@ -88,6 +88,8 @@ enum Verb {
     Pause(control::PipelineArgs),
     /// Resume a paused pipeline
     Resume(control::PipelineArgs),
+    /// Have a running host's pipeline use more shards, or fewer
+    Scale(control::ScaleArgs),
     /// Compile a plugin in a process of its own: what the host starts itself with
     #[command(name = crate::plugin::compile::VERB, hide = true)]
     CompilePlugin(compile_plugin::Args),
@@ -133,6 +135,7 @@ pub async fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Reload(args) => reload::run(args).await,
         Verb::Drain(args) => control::drain(args).await,
         Verb::Pause(args) => control::pause(args).await,
+        Verb::Scale(args) => control::scale(args).await,
         Verb::Resume(args) => control::resume(args).await,
         Verb::CompilePlugin(args) => compile_plugin::run(args),
         Verb::Completions { shell } => {

@@ -48,7 +48,7 @@ pub use told::{About, Notify, NotifyExchange, Webhook, WebhookFormat};
 pub use work::{
     BatchLimits, Bodies, ContentType, IdSource, IdWindow, KeySource, KindSource, OnBroken, Output,
     Pipeline, Plugin, PluginBreaker, PluginLimits, PluginSource, Rate, Record, Retry, RetryOrder,
-    Stage, Table, Unroutable, When,
+    Shards, Stage, Table, Unroutable, When,
 };
 
 use std::collections::BTreeMap;

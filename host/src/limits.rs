@@ -9,6 +9,7 @@ mod rate;
 mod recorder;
 mod reload;
 mod sandbox;
+mod scale;
 mod timing;
 mod told;
 
@@ -20,6 +21,7 @@ pub use self::rate::*;
 pub use self::recorder::*;
 pub use self::reload::*;
 pub use self::sandbox::*;
+pub use self::scale::*;
 pub use self::timing::*;
 pub use self::told::*;
 

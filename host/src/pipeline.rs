@@ -15,6 +15,7 @@
 //! | `observe`, `purity` | who looks on while plugins are called; whether they answer the same again |
 //! | `crash` | which messages hosts died with, and who runs alone |
 //! | `keeping`, `sweep`, `forget` | what is kept before anything is acknowledged; which idle keys are forgotten, and those that an operator has forgotten |
+//! | `spread`, `scale` | which shards run a pipeline, and how many |
 //! | `judge` | what becomes of a failure |
 //! | `start`, `change` | what a pipeline of the config is made of; how pipelines come and go while others run |
 //! | `address`, `publishing`, `journal` | what is sent where, and whether it arrived |
@@ -48,9 +49,11 @@ pub mod publishing;
 pub mod purity;
 pub mod ramp;
 pub mod rate;
+pub mod scale;
 pub mod shape;
 pub mod shard;
 pub mod slot;
+pub mod spread;
 pub mod stages;
 mod start;
 mod sweep;
@@ -75,6 +78,7 @@ pub use self::plugins::{
     load_bytes as load_plugin_bytes, load_some as load_some_plugins,
 };
 use self::shard::{Event, Shard};
+use self::spread::CurrentSpread;
 pub use self::start::{Prepared, Setup, StartError};
 use crate::state::Place;
 
@@ -102,8 +106,14 @@ struct Running {
     lane: usize,
     /// See [`shape::Shape::index`].
     index: u16,
+    /// The shards that it uses.
+    spread: Arc<CurrentSpread>,
     /// Where its stages keep their state.
     places: Vec<Arc<Place>>,
+    /// And at most.
+    widest: usize,
+    /// As an operator wants it to be.
+    width: watch::Sender<Option<usize>>,
     /// What an operator wants of it, whatever it is told on its way out.
     wish: Want,
     want: watch::Sender<Want>,
@@ -151,6 +161,17 @@ impl Pipelines {
         // One on its way out stays so; whoever takes its place is told.
         it.want.send_if_modified(|now| *now != Want::Stop && std::mem::replace(now, want) != want);
         true
+    }
+
+    /// Has a pipeline use so many shards, of as many as its config lets it, from its next consumer on. How many
+    /// that are; `None` where there is none of that name.
+    #[must_use]
+    pub fn scale(&self, name: &str, shards: usize) -> Option<usize> {
+        let running = self.running();
+        let it = running.iter().find(|it| it.name == name)?;
+        let shards = shards.clamp(1, it.widest);
+        it.width.send_replace(Some(shards));
+        Some(shards)
     }
 
     fn running(&self) -> MutexGuard<'_, Vec<Running>> {

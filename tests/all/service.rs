@@ -28,6 +28,7 @@ mod refusals;
 mod reload;
 mod replay;
 mod retries;
+mod scaling;
 mod signals;
 mod swaps;
 mod totals;

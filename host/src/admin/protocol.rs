@@ -40,6 +40,13 @@ pub enum Request {
         /// The pipeline.
         pipeline: String,
     },
+    /// As [`Command::Scale`].
+    Scale {
+        /// The pipeline.
+        pipeline: String,
+        /// The shards.
+        shards: usize,
+    },
     /// As [`Watch::Tap`].
     Tap(Tap),
     /// As [`Watch::ReloadPlugin`].
@@ -145,6 +152,8 @@ pub enum Command {
     Pause(String),
     /// Take deliveries again.
     Resume(String),
+    /// Have that pipeline use so many shards.
+    Scale(String, usize),
     /// Say which versions of a plugin served, or of all: JSON.
     PluginHistory(Option<String>),
 }

@@ -268,6 +268,7 @@ fn answer(request: Request, host: &dyn Host, uid: u32, pid: Option<i32>) -> Answ
         Request::Drain => Command::Drain,
         Request::Pause { pipeline } => Command::Pause(pipeline),
         Request::Resume { pipeline } => Command::Resume(pipeline),
+        Request::Scale { pipeline, shards } => Command::Scale(pipeline, shards),
         // Told apart before.
         Request::PluginHistory { plugin } => Command::PluginHistory(plugin),
         Request::Tap(_)

@@ -37,7 +37,9 @@ impl Host for FakeHost {
             Command::Drain => Ok("draining".to_owned()),
             Command::Pause(name) if name == "readings" => Ok("paused".to_owned()),
             Command::PluginHistory(_) => Ok("{}".to_owned()),
-            Command::Pause(name) | Command::Resume(name) => Err(format!("no pipeline '{name}'")),
+            Command::Pause(name) | Command::Resume(name) | Command::Scale(name, _) => {
+                Err(format!("no pipeline '{name}'"))
+            }
         }
     }
 

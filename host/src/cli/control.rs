@@ -1,4 +1,4 @@
-//! `sluicegate status`, `drain`, `pause`, `resume`: verbs that act on a running host.
+//! `sluicegate status`, `drain`, `pause`, `resume`, `scale`: verbs that act on a running host.
 
 mod report;
 
@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use crate::admin::client;
 use crate::admin::protocol::{Answer, Request};
 use crate::cli::exit;
+use crate::limits::SHARDS_MAX;
 use crate::telemetry::logging::printable;
 
 /// Which host.
@@ -45,6 +46,24 @@ pub struct PipelineArgs {
     name: String,
     #[command(flatten)]
     host: Args,
+}
+
+/// Options of `scale`.
+#[derive(Debug, clap::Args)]
+pub struct ScaleArgs {
+    /// The pipeline's name in the config
+    #[arg(value_name = "PIPELINE")]
+    name: String,
+    /// How many of the host's shards it is to use; no more than its config lets it
+    #[arg(value_parser = shards)]
+    shards: usize,
+    #[command(flatten)]
+    host: Args,
+}
+
+fn shards(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=SHARDS_MAX).contains(number));
+    number.ok_or_else(|| format!("write a number from 1 to {SHARDS_MAX}"))
 }
 
 /// Says how a running host is doing.
@@ -89,6 +108,15 @@ pub async fn pause(args: PipelineArgs) -> anyhow::Result<ExitCode> {
 /// Where no host answers.
 pub async fn resume(args: PipelineArgs) -> anyhow::Result<ExitCode> {
     command(&args.host, &Request::Resume { pipeline: args.name }).await
+}
+
+/// Has a pipeline use another number of shards.
+///
+/// # Errors
+/// Where no host answers.
+pub async fn scale(args: ScaleArgs) -> anyhow::Result<ExitCode> {
+    let ScaleArgs { name, shards, host } = args;
+    command(&host, &Request::Scale { pipeline: name, shards }).await
 }
 
 async fn command(args: &Args, request: &Request) -> anyhow::Result<ExitCode> {

@@ -2,6 +2,7 @@
 
 mod rate;
 mod retry;
+mod shards;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -54,6 +55,7 @@ pub(super) fn read(section: Section<'_>) -> Option<Pipeline> {
         outputs: read_outputs(&section),
         prefetch,
         rate: rate::read(&section),
+        shards: shards::read(&section),
         batch: read_batch(section.section("batch")),
         exclusive: section.flag("exclusive", false),
         retry: retry::read(section.section("retry"), prefetch),

@@ -137,6 +137,8 @@ pub struct Pipeline {
     pub prefetch: u16,
     /// How fast messages are taken; `None` is as fast as they can be.
     pub rate: Option<Rate>,
+    /// The shards that it uses; `None` is all.
+    pub shards: Option<Shards>,
     /// Bounds of one call's batch.
     pub batch: BatchLimits,
     /// Consumers alone on the queue.
@@ -156,6 +158,17 @@ pub struct Rate {
     pub within: Duration,
     /// Messages that pass at once after a quiet time.
     pub burst: u32,
+}
+
+/// How many shards a pipeline uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shards {
+    /// At least, and at first.
+    pub least: usize,
+    /// At most.
+    pub most: usize,
+    /// What messages may take from receipt to settlement on average before there is another one.
+    pub latency: Duration,
 }
 
 /// Where a message's key is.

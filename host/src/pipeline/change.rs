@@ -16,10 +16,11 @@ use super::lane::{Lane, Legacy};
 use super::publishing::Publishing;
 use super::shape::Shape;
 use super::shard::{Event, partition};
+use super::spread::Spread;
 use super::start::{Prepared, Setup, StartError, prepare};
 use super::sweep::Sweep;
 use super::{Pipelines, Running, Tasks, join};
-use crate::config::{Pipeline, RetryOrder};
+use crate::config::{IdWindow, Pipeline, RetryOrder};
 use crate::limits::RELEASE_TIMEOUT;
 use crate::state::{Remembered, StateStore};
 
@@ -35,6 +36,30 @@ pub struct Left {
     wish: Want,
     /// Of each shard; `None` where the shard is gone.
     lanes: Vec<Option<Legacy>>,
+    /// How its keys were dealt out.
+    spread: Spread,
+}
+
+impl Left {
+    /// What each shard's lane goes on with.
+    async fn dealt(self, spread: Spread, shape: &Shape) -> Vec<Option<Legacy>> {
+        if self.spread == spread || self.lanes.is_empty() {
+            return self.lanes;
+        }
+        let (lanes, limits) = (self.lanes, shape.id_window(spread));
+        deal(lanes.into_iter().flatten().collect(), spread, limits).await
+    }
+}
+
+/// Deals out anew what lanes leave, away from what must not wait: there may be millions of identities.
+pub(super) async fn deal(
+    all: Vec<Legacy>,
+    spread: Spread,
+    limits: IdWindow,
+) -> Vec<Option<Legacy>> {
+    let dealt = tokio::task::spawn_blocking(move || Legacy::deal(all, spread, limits));
+    // It ends early where the runtime does.
+    dealt.await.unwrap_or_default().into_iter().map(Some).collect()
 }
 
 impl Pipelines {
@@ -73,7 +98,12 @@ impl Pipelines {
         let abandon = self.abandon.child_token();
         let shape = &prepared.shape;
         let wish = left.as_ref().map_or(Want::Run, |left| left.wish);
-        let mut legacies = left.map(|left| left.lanes).unwrap_or_default().into_iter();
+        let spread = shape.spread.now();
+        let legacies = match left {
+            Some(left) => left.dealt(spread, shape).await,
+            None => Vec::new(),
+        };
+        let mut legacies = legacies.into_iter();
         let mut publishing = Vec::new();
         let now_us = shape.clock.now_us();
         let anew = legacies.len() == 0;
@@ -87,10 +117,9 @@ impl Pipelines {
             let task = Publishing::new(targets, metrics, breaker, abandon.clone());
             publishing.push(tokio::spawn(task.run(lane, requests, shard.clone())));
             let keeping = self.commits.keeping(lane, shard.clone());
-            let mut new = Lane::new(Arc::clone(shape), groups, keeping);
+            let mut new = Lane::new(Arc::clone(shape), number, groups, keeping);
             if anew {
-                let own =
-                    |one: &&Remembered| usize::from(one.partition) % self.shards.len() == number;
+                let own = |one: &&Remembered| spread.shard(usize::from(one.partition)) == number;
                 new.recall(prepared.remembered.iter().filter(own).copied(), now_us);
             }
             new.index(timers.next().into_iter().flatten());
@@ -108,14 +137,14 @@ impl Pipelines {
 
     /// The first timer of each key and stage that has one, shard by shard. There may be millions.
     async fn timers(&self, shape: &Shape) -> Vec<Vec<Due>> {
-        let (places, shards) = (shape.places.clone(), self.shards.len());
+        let (places, spread) = (shape.places.clone(), shape.spread.now());
         let read = move |store: &dyn StateStore| {
-            let mut timers: Vec<Vec<Due>> = vec![Vec::new(); shards];
+            let mut timers: Vec<Vec<Due>> = vec![Vec::new(); spread.shards()];
             for (stage, place) in places.iter().enumerate() {
                 match store.due(place, u64::MAX, usize::MAX) {
                     Ok(due) => {
                         for (due_us, key) in due {
-                            timers[partition(&key) % shards].push((due_us, key, stage));
+                            timers[spread.shard(partition(&key))].push((due_us, key, stage));
                         }
                     }
                     Err(error) => tracing::error!(%place, %error, "timers wait for the next start"),
@@ -138,15 +167,19 @@ impl Pipelines {
         let store = stateful.then(|| Arc::clone(self.commits.store()));
         let sweep = Sweep::of(&prepared.shape, self.commits.store(), &self.shards, lane);
         publishing.extend(sweep.map(|sweep| tokio::spawn(sweep.run())));
-        let Prepared { shape, broker, readiness, request, reading, ramp, bucket, .. } = prepared;
+        let Prepared { shape, broker, readiness, request, reading, pace, .. } = prepared;
         let (want, wanted) = watch::channel(wish);
+        let (width, said) = watch::channel(None);
         let state = Arc::new(Mutex::new(State::Waiting("starting".to_owned())));
         let mut new = Running {
             name: shape.name.clone(),
             queue: request.queue.clone(),
             lane,
             index: shape.index,
+            spread: Arc::clone(&shape.spread),
             places: shape.places.clone(),
+            widest: shape.widest,
+            width,
             wish,
             want,
             state: Arc::clone(&state),
@@ -160,15 +193,11 @@ impl Pipelines {
             request,
             reading,
             shards: self.shards.clone(),
-            in_flight: Arc::clone(&shape.in_flight),
-            ramp,
-            bucket,
-            breaker: Arc::clone(&shape.breaker),
-            plugins: shape.plugins.clone(),
-            journals: (Arc::clone(&shape.journal), Arc::clone(&shape.crashes)),
+            shape,
+            pace,
             store,
-            metrics: shape.metrics.clone(),
             want: wanted,
+            width: said,
             state,
             abandon,
         };
@@ -194,12 +223,12 @@ impl Pipelines {
     /// It is listed until it is forgotten or another takes its place. `None` where there is none of that
     /// name, or somebody ends it already.
     pub async fn end(&self, name: &str, grace: Duration) -> Option<Left> {
-        let (lane, tasks, abandon) = {
+        let (lane, tasks, abandon, spread) = {
             let mut running = self.running();
             let it = running.iter_mut().find(|it| it.name == name)?;
             let tasks = it.tasks.take()?;
             it.want.send_replace(Want::Stop);
-            (it.lane, tasks, it.abandon.clone())
+            (it.lane, tasks, it.abandon.clone(), Arc::clone(&it.spread))
         };
         let mut intakes = vec![tasks.intake];
         let finished = tokio::time::timeout(grace, join(&mut intakes)).await.is_ok();
@@ -229,7 +258,8 @@ impl Pipelines {
         };
         tasks.publishing.iter().for_each(JoinHandle::abort);
         let wish = self.running().iter().find(|it| it.name == name).map_or(Want::Run, |it| it.wish);
-        Some(Left { finished: finished && !abandon.is_cancelled(), wish, lanes })
+        let finished = finished && !abandon.is_cancelled();
+        Some(Left { finished, wish, lanes, spread: spread.now() })
     }
 
     async fn given_up(&self) {

@@ -1,6 +1,7 @@
-//! How many deliveries a pipeline holds, and when it holds none.
+//! How many deliveries a pipeline holds, when it holds none, and what it takes to get rid of them.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -12,6 +13,10 @@ pub struct InFlight {
     held: AtomicUsize,
     emptied: Notify,
     parked: AtomicUsize,
+    /// Settled so far.
+    settled: AtomicU64,
+    /// Nanoseconds that lanes have worked so far.
+    worked: AtomicU64,
 }
 
 impl InFlight {
@@ -27,6 +32,7 @@ impl InFlight {
             return;
         }
         metrics.in_flight(-i64::try_from(settled).unwrap_or(i64::MAX));
+        self.settled.fetch_add(settled as u64, Ordering::Relaxed);
         if self.held.fetch_sub(settled, Ordering::AcqRel) == settled {
             self.emptied.notify_waiters();
         }
@@ -57,6 +63,18 @@ impl InFlight {
             }
             emptied.await;
         }
+    }
+
+    /// A lane worked for so long.
+    pub fn worked(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.worked.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// How many were settled so far, and how long lanes have worked for them.
+    pub fn done(&self) -> (u64, Duration) {
+        let worked = Duration::from_nanos(self.worked.load(Ordering::Relaxed));
+        (self.settled.load(Ordering::Relaxed), worked)
     }
 
     /// How many are held now.

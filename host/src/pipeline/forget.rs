@@ -36,17 +36,17 @@ impl Pipelines {
         let running = {
             let running = self.running();
             let it = running.iter().find(|it| it.name == one.pipeline);
-            it.map(|it| (it.lane, it.places.clone()))
+            it.map(|it| ((it.lane, it.spread.now()), it.places.clone()))
         };
         let (lane, own) = running.unzip();
         let own = own.unwrap_or_default();
         let (mine, others): (Vec<_>, Vec<_>) =
             places.into_iter().partition(|place| own.contains(place));
         let mut forgotten = self.forget_left(one, others).await?;
-        if let Some(lane) = lane.filter(|_| !mine.is_empty()) {
+        if let Some((lane, spread)) = lane.filter(|_| !mine.is_empty()) {
             let left = || ForgetError::Left(one.pipeline.clone());
             let (answer, answered) = oneshot::channel();
-            let shard = &self.shards[partition(&one.key) % self.shards.len()];
+            let shard = &self.shards[spread.shard(partition(&one.key))];
             let event = Event::Forget(lane, one.key.as_str().into(), mine, answer);
             shard.send(event).await.map_err(|_| left())?;
             forgotten += answered.await.map_err(|_| left())?;

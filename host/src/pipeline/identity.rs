@@ -106,6 +106,32 @@ impl Window {
         Self { limits, ..self }
     }
 
+    /// What all of these remember, dealt out anew: to so many windows of these limits, each identity to the one
+    /// that `of` gives for its partition.
+    #[must_use]
+    pub fn deal(
+        all: impl IntoIterator<Item = Self>,
+        limits: IdWindow,
+        (windows, of): (usize, impl Fn(usize) -> usize),
+    ) -> Vec<Self> {
+        let mut dealt: Vec<Vec<(Instant, Remembered, End)>> = vec![Vec::new(); windows];
+        let mut made: Vec<Self> = dealt.iter().map(|_| Self::new(limits)).collect();
+        let place =
+            |one: &Remembered| of(usize::from(one.partition)).min(windows.saturating_sub(1));
+        for Self { ids, order, forgotten, .. } in all {
+            for (at, one) in order {
+                let end = ids.get(&one.id).and_then(|ends| ends.get(&one.whole));
+                dealt[place(&one)].extend(end.map(|end| (at, one, end)));
+            }
+            forgotten.into_iter().for_each(|one| made[place(&one)].forgotten.push(one));
+        }
+        for (window, mut known) in made.iter_mut().zip(dealt) {
+            known.sort_by_key(|(at, ..)| *at);
+            known.into_iter().for_each(|(at, one, end)| window.put(one, end, at));
+        }
+        made
+    }
+
     /// What is known of this identity.
     #[must_use]
     pub fn seen(&self, identity: &Identity) -> Seen {
@@ -122,6 +148,15 @@ impl Window {
     /// Remembers a settled message, and forgets those past the limits.
     pub fn settle(&mut self, one: Remembered, now: Instant) {
         let end = if one.dead { End::DeadLettered } else { End::Settled };
+        self.put(one, end, now);
+        while self.order.len() > self.limits.entries
+            || self.order.front().is_some_and(|(at, _)| self.is_old(*at, now))
+        {
+            self.forget_oldest();
+        }
+    }
+
+    fn put(&mut self, one: Remembered, end: End, at: Instant) {
         let new = match self.ids.get_mut(&one.id) {
             Some(ends) => ends.set(one.whole, end),
             None => {
@@ -130,12 +165,7 @@ impl Window {
             }
         };
         if new {
-            self.order.push_back((now, one));
-        }
-        while self.order.len() > self.limits.entries
-            || self.order.front().is_some_and(|(at, _)| self.is_old(*at, now))
-        {
-            self.forget_oldest();
+            self.order.push_back((at, one));
         }
     }
 

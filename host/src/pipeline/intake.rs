@@ -6,6 +6,7 @@
 
 mod leaving;
 mod trying;
+mod widening;
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,24 +16,22 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
-use super::breaker::{Breaker, Phase};
-use super::crash::CrashJournal;
-use super::flight::InFlight;
+use super::breaker::Phase;
 use super::headers;
 use super::job::Job;
-use super::journal::Journal;
 use super::prepare::{Arrival, Reading};
 use super::ramp::Ramp;
 use super::rate::{self, Bucket};
+use super::scale::Scale;
+use super::shape::Shape;
 use super::shard::{Event, partition};
-use super::slot::PluginSlot;
+use super::spread::Spread;
 use crate::broker::{Broker, BrokerError, ConsumeRequest, Consumer, Delivery};
 use crate::limits::{
     DEALT_TOGETHER, PARTITIONS, PLUGIN_PROBE_PAUSE_MAX, PLUGIN_PROBE_PAUSE_MIN, PLUGIN_PROBE_TIME,
     PROBE_MESSAGES, PROBE_QUIET,
 };
 use crate::state::StateStore;
-use crate::telemetry::PipelineMetrics;
 
 /// What a pipeline should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +68,17 @@ pub struct Readiness {
     pub doubt: mpsc::Sender<()>,
 }
 
+/// How much a pipeline takes.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    /// How many it asks for.
+    pub ramp: Ramp,
+    /// How fast it takes them, where that is limited; full at the start.
+    pub bucket: Option<Bucket>,
+    /// On how many shards, where that varies.
+    pub scale: Option<Scale>,
+}
+
 /// One pipeline's intake.
 pub struct Intake {
     /// Its place in the host's list.
@@ -83,24 +93,16 @@ pub struct Intake {
     pub reading: Reading,
     /// Where they go.
     pub shards: Vec<mpsc::Sender<Event>>,
-    /// How many it holds.
-    pub in_flight: Arc<InFlight>,
-    /// How many it asks for.
-    pub ramp: Ramp,
-    /// How fast it takes them, where that is limited.
-    pub bucket: Option<Bucket>,
-    /// Whether it may consume.
-    pub breaker: Arc<Breaker>,
-    /// What its stages run: where one is broken, it is tried.
-    pub plugins: Vec<Arc<PluginSlot>>,
-    /// What must be written before it may consume again.
-    pub journals: (Arc<Journal>, Arc<CrashJournal>),
-    /// And where state is kept, if this pipeline keeps any.
+    /// What its lanes have in common.
+    pub shape: Arc<Shape>,
+    /// How much it takes, how fast, on how many shards.
+    pub pace: Pace,
+    /// Where state is kept, if this pipeline keeps any.
     pub store: Option<Arc<dyn StateStore>>,
-    /// What it tells.
-    pub metrics: PipelineMetrics,
     /// What it should do.
     pub want: watch::Receiver<Want>,
+    /// On how many shards, where somebody said so.
+    pub width: watch::Receiver<Option<usize>>,
     /// What it does, for all to see.
     pub state: Arc<Mutex<State>>,
     /// Given up on: what is held is released at once.
@@ -114,6 +116,8 @@ struct Counts {
     deliveries: u64,
     /// Probes of a broken plugin, since things last went well.
     probes: u32,
+    /// The shards that the pipeline is to use from its next consumer on.
+    width: Option<usize>,
 }
 
 impl Intake {
@@ -126,7 +130,7 @@ impl Intake {
         self.tell_flow(false).await;
         loop {
             let want = *self.want.borrow_and_update();
-            match (want, self.breaker.phase()) {
+            match (want, self.shape.breaker.phase()) {
                 (Want::Stop, _) => break,
                 (_, Phase::Tripped(why) | Phase::Open(why)) => {
                     let pauses = &mut standing_by[usize::from(self.plugin_broken())];
@@ -143,7 +147,7 @@ impl Intake {
                             }
                             self.want.mark_changed();
                         }
-                        why = self.breaker.tripped() => self.breaker.open(&why),
+                        why = self.shape.breaker.tripped() => self.shape.breaker.open(&why),
                     }
                     continue;
                 }
@@ -156,7 +160,8 @@ impl Intake {
             if !self.broker_ready().await {
                 continue;
             }
-            let probing = matches!(self.breaker.phase(), Phase::Probing(_));
+            self.widen(&mut counts).await;
+            let probing = matches!(self.shape.breaker.phase(), Phase::Probing(_));
             let prefetch = self.prefetch(probing, &mut counts);
             let request = ConsumeRequest { prefetch, ..self.request.clone() };
             let error = match self.broker.consume(request).await {
@@ -173,7 +178,7 @@ impl Intake {
                 }
                 Err(error) => error,
             };
-            self.ramp.reset();
+            self.pace.ramp.reset();
             self.enter(State::Waiting(error.to_string()));
             tracing::warn!(queue = self.request.queue, %error, "not consuming; trying again");
             // One doubt that waits is as good as two.
@@ -189,9 +194,9 @@ impl Intake {
 
     /// Holds nothing for a while; then things may be tried, if the journals can be written.
     async fn stand_by(&mut self, why: String, backoff: &mut Backoff) {
-        self.breaker.open(&why);
-        self.ramp.reset();
-        self.metrics.paused(Some(&why));
+        self.shape.breaker.open(&why);
+        self.pace.ramp.reset();
+        self.shape.metrics.paused(Some(&why));
         let paused = *self.want.borrow() == Want::Pause;
         self.enter(if paused { State::Paused } else { State::Waiting(why) });
         tokio::select! {
@@ -201,18 +206,17 @@ impl Intake {
                 return;
             }
             () = backoff.wait() => {}
-            () = self.breaker.hurried() => {}
+            () = self.shape.breaker.hurried() => {}
         }
         match self.can_write() {
-            Ok(()) => self.breaker.probe(),
-            Err(why) => self.breaker.open(&why),
+            Ok(()) => self.shape.breaker.probe(),
+            Err(why) => self.shape.breaker.open(&why),
         }
     }
 
     /// Whether all can be written that must be before anything is acknowledged.
     fn can_write(&self) -> Result<(), String> {
-        let (reports, crashes) = &self.journals;
-        let journals = reports.check().and_then(|()| crashes.check());
+        let journals = self.shape.journal.check().and_then(|()| self.shape.crashes.check());
         journals.map_err(|error| format!("the state folder can't be written: {error}"))?;
         self.store.as_ref().map_or(Ok(()), |store| store.check().map_err(|why| why.to_string()))
     }
@@ -244,8 +248,8 @@ impl Intake {
                     self.want.mark_changed();
                     return false;
                 }
-                why = self.breaker.tripped() => {
-                    self.breaker.open(&why);
+                why = self.shape.breaker.tripped() => {
+                    self.shape.breaker.open(&why);
                     return false;
                 }
             }
@@ -261,15 +265,17 @@ impl Intake {
         probing: bool,
     ) -> Result<(), BrokerError> {
         if !probing {
-            self.metrics.paused(None);
+            self.shape.metrics.paused(None);
             self.enter(State::Running);
         }
         let before = counts.deliveries;
         let trying_plugin = probing && self.plugin_broken();
         let mut tried = pin!(tokio::time::sleep(PLUGIN_PROBE_TIME));
-        loop {
+        let mut looks = Scale::looks();
+        let scales = !probing && self.pace.scale.is_some();
+        let held = loop {
             let quiet = async {
-                self.in_flight.empty().await;
+                self.shape.in_flight.empty().await;
                 tokio::time::sleep(PROBE_QUIET).await;
             };
             let next = tokio::select! {
@@ -277,25 +283,32 @@ impl Intake {
                 changed = self.want.changed() => {
                     if changed.is_err() || *self.want.borrow() != Want::Run {
                         self.want.mark_changed();
-                        self.ramp.reset();
+                        self.pace.ramp.reset();
                         self.enter(State::Draining);
-                        return self.wind_down(consumer, counts.consumers, trying_plugin).await;
+                        break trying_plugin;
                     }
                     continue;
                 }
-                _ = self.breaker.tripped() => {
-                    return self.wind_down(consumer, counts.consumers, trying_plugin).await;
-                }
-                () = self.breaker.closed(), if probing => {
-                    return self.wind_down(consumer, counts.consumers, false).await;
-                }
+                _ = self.shape.breaker.tripped() => break trying_plugin,
+                () = self.shape.breaker.closed(), if probing => break false,
                 () = &mut tried, if trying_plugin => {
                     self.plugin_tried();
                     continue;
                 }
-                next = rate::next(&mut self.bucket, &mut *consumer, &self.metrics) => next,
+                next = rate::next(&mut self.pace.bucket, &mut *consumer, &self.shape.metrics) => next,
+                Ok(()) = self.width.changed() => {
+                    self.width.mark_changed();
+                    break false;
+                }
+                _ = looks.tick(), if scales => {
+                    counts.width = self.look();
+                    if counts.width.is_some() {
+                        break false;
+                    }
+                    continue;
+                }
                 () = quiet, if probing && !trying_plugin => {
-                    self.breaker.passed();
+                    self.shape.breaker.passed();
                     continue;
                 }
             };
@@ -308,13 +321,14 @@ impl Intake {
             };
             if probing {
                 if !trying_plugin && counts.deliveries - before >= PROBE_MESSAGES {
-                    self.breaker.passed();
+                    self.shape.breaker.passed();
                 }
             } else if wider {
-                self.ramp.widen();
-                return self.wind_down(consumer, counts.consumers, false).await;
+                self.pace.ramp.widen();
+                break false;
             }
-        }
+        };
+        self.wind_down(consumer, counts.consumers, held).await
     }
 
     /// Deals out a delivery, and with it those that are here already, up to a bound. Whether a wider
@@ -326,16 +340,16 @@ impl Intake {
         counts: &mut Counts,
         ramps: bool,
     ) -> bool {
-        let most = if self.bucket.is_some() { 1 } else { DEALT_TOGETHER };
+        let most = if self.pace.bucket.is_some() { 1 } else { DEALT_TOGETHER };
         let mut dealt: Vec<Vec<Job>> = self.shards.iter().map(|_| Vec::new()).collect();
         let (mut taken, mut redelivered, mut wider) = (0, 0, false);
-        let received = Instant::now();
+        let (received, spread) = (Instant::now(), self.shape.spread.now());
         let mut next = Some(first);
         while let Some(delivery) = next {
             taken += 1;
             redelivered += usize::from(delivery.redelivered);
-            wider |= ramps && self.ramp.dealt();
-            let (shard, job) = self.job(delivery, received, counts);
+            wider |= ramps && self.pace.ramp.dealt();
+            let (shard, job) = self.job((delivery, received), spread, counts);
             let jobs = &mut dealt[shard];
             if jobs.capacity() == 0 {
                 jobs.reserve(most);
@@ -343,22 +357,27 @@ impl Intake {
             jobs.push(job);
             next = if taken < most { consumer.at_hand() } else { None };
         }
-        self.metrics.received(taken, redelivered);
-        self.in_flight.entered(taken, &self.metrics);
+        self.shape.metrics.received(taken, redelivered);
+        self.shape.in_flight.entered(taken, &self.shape.metrics);
         for (shard, jobs) in self.shards.iter().zip(dealt) {
             let dealt = jobs.len();
             if dealt > 0 && shard.send(Event::Arrived(self.lane, jobs)).await.is_err() {
                 // The shard is gone, and their receipts were released with the event.
-                self.in_flight.left(dealt, &self.metrics);
+                self.shape.in_flight.left(dealt, &self.shape.metrics);
             }
         }
         wider
     }
 
     /// A delivery as a job, and the shard that it is for.
-    fn job(&self, delivery: Delivery, received: Instant, counts: &mut Counts) -> (usize, Job) {
+    fn job(
+        &self,
+        (delivery, received): (Delivery, Instant),
+        spread: Spread,
+        counts: &mut Counts,
+    ) -> (usize, Job) {
         if headers::are_forged(&delivery.message) {
-            self.metrics.forged_headers();
+            self.shape.metrics.forged_headers();
         }
         let sequence = counts.deliveries;
         counts.deliveries += 1;
@@ -373,6 +392,6 @@ impl Intake {
             },
         };
         job.partition = u8::try_from(partition).unwrap_or(0);
-        (partition % self.shards.len(), job)
+        (spread.shard(partition), job)
     }
 }

@@ -46,6 +46,7 @@ use super::job::Job;
 use super::keeping::Keeping;
 use super::publishing::{Done, Fate};
 use super::shape::Shape;
+use super::spread::Spread;
 use super::stages::{self, Call, Outcome, Run, Setting};
 use crate::broker::Settlement;
 use crate::config::BatchLimits;
@@ -59,6 +60,8 @@ use crate::verdict::Failure;
 /// One pipeline on one shard.
 pub struct Lane {
     shape: Arc<Shape>,
+    /// The shard that it is on, and which keys are its.
+    place: (usize, Spread),
     backlog: Backlog,
     ready: VecDeque<Group>,
     publishing: Option<Group>,
@@ -87,13 +90,20 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// An idle lane that hands its groups to `publisher`, and what they did to `keeping`.
-    pub fn new(shape: Arc<Shape>, publisher: mpsc::Sender<Vec<Planned>>, keeping: Keeping) -> Self {
-        let window = Window::new(shape.id_window);
+    /// An idle lane on that shard that hands its groups to `publisher`, and what they did to `keeping`.
+    pub fn new(
+        shape: Arc<Shape>,
+        shard: usize,
+        publisher: mpsc::Sender<Vec<Planned>>,
+        keeping: Keeping,
+    ) -> Self {
+        let spread = shape.spread.now();
+        let window = Window::new(shape.id_window(spread));
         let first = shape.stages.iter().map(|stage| stage.first_generation).collect();
         let cache = Cache::new(shape.state_cache, first);
         Self {
             shape,
+            place: (shard, spread),
             backlog: Backlog::default(),
             ready: VecDeque::new(),
             publishing: None,
@@ -191,6 +201,7 @@ impl Lane {
             self.divert_overflow();
             self.dispatch();
             self.tune(ran, began);
+            self.shape.in_flight.worked(began.elapsed());
         }
         true
     }

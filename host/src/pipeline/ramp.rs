@@ -32,6 +32,12 @@ impl Ramp {
         self.window
     }
 
+    /// Whether wider ones are to come.
+    #[must_use]
+    pub fn grows(&self) -> bool {
+        self.window < self.most
+    }
+
     /// What to ask for in a probe of a broken plugin, after so many that failed: each is twice as wide, for it
     /// may be that only those at the head of the queue can't pass.
     #[must_use]

@@ -11,6 +11,7 @@ use super::journal::Journal;
 use super::judge::Policy;
 use super::observe::Observers;
 use super::slot::PluginSlot;
+use super::spread::{CurrentSpread, Spread};
 use super::stages::Stage;
 use crate::clock::Clock;
 use crate::config::{BatchLimits, IdWindow};
@@ -23,6 +24,10 @@ pub struct Shape {
     pub clock: Clock,
     /// Its place in the host's list.
     pub index: u16,
+    /// The shards that it uses.
+    pub spread: Arc<CurrentSpread>,
+    /// And at most.
+    pub widest: usize,
     /// Its name.
     pub name: String,
     /// Its stages.
@@ -47,7 +52,7 @@ pub struct Shape {
     pub state_cache: usize,
     /// When keys that aren't used are forgotten.
     pub state_ttl: Option<Duration>,
-    /// Bounds of the identities remembered.
+    /// Bounds of the identities remembered, on each of as many shards as it uses at most.
     pub id_window: IdWindow,
     /// What it holds of its prefetch.
     pub in_flight: Arc<InFlight>,
@@ -59,4 +64,13 @@ pub struct Shape {
     pub crashes: Arc<CrashJournal>,
     /// Where untold failures are kept.
     pub journal: Arc<Journal>,
+}
+
+impl Shape {
+    /// Bounds of the identities that a lane remembers where there are so many: all together remember as many
+    /// whatever the width.
+    pub(super) fn id_window(&self, spread: Spread) -> IdWindow {
+        let entries = self.id_window.entries.saturating_mul(self.widest) / spread.width();
+        IdWindow { entries, ..self.id_window }
+    }
 }

@@ -17,6 +17,7 @@ use super::instances::Instances;
 use super::job::Job;
 use super::lane::{Lane, Legacy};
 use super::publishing::Done;
+use super::spread::Spread;
 use crate::broker::Settlement;
 use crate::limits::{PARTITIONS, RELEASE_TIMEOUT};
 use crate::state::Place;
@@ -27,6 +28,10 @@ pub enum Event {
     Add(usize, Box<Lane>),
     /// A pipeline has ended; nothing more of it will come. Answered with what its lane leaves.
     Remove(usize, oneshot::Sender<Legacy>),
+    /// That pipeline's keys are dealt out by that spread from now on. Answered with what its lane knows of them.
+    Share(usize, Spread, oneshot::Sender<Legacy>),
+    /// What other lanes of that pipeline knew of the keys that are this one's now.
+    TakeOver(usize, Box<Legacy>),
     /// Messages for that pipeline, in order.
     Arrived(usize, Vec<Job>),
     /// That pipeline's group is through.
@@ -138,10 +143,16 @@ pub(super) fn partition(key: &str) -> usize {
     usize::try_from(hasher.finish() % PARTITIONS as u64).unwrap_or(0)
 }
 
+/// What becomes of a lane as soon as nothing is being kept.
+enum Leaving {
+    Over,
+    Share(Spread),
+}
+
 struct Worker<G> {
     lanes: BTreeMap<usize, Lane>,
-    /// Lanes that are over but for what is being kept, and who waits for that.
-    leaving: BTreeMap<usize, oneshot::Sender<Legacy>>,
+    /// Lanes that are over, or to give their keys away, but for what is being kept; and who waits for that.
+    leaving: BTreeMap<usize, (Leaving, oneshot::Sender<Legacy>)>,
     guests: G,
     inbox: mpsc::Receiver<Event>,
     stopped: bool,
@@ -195,6 +206,10 @@ impl<G: Guests> Worker<G> {
         match event {
             Event::Add(id, lane) => drop(self.lanes.insert(id, *lane)),
             Event::Remove(id, answer) => self.remove(id, answer),
+            Event::Share(id, spread, answer) => {
+                self.leave_kept(id, Leaving::Share(spread), answer);
+            }
+            Event::TakeOver(id, legacy) => self.tell(id, |lane| lane.take_over(*legacy)),
             Event::Arrived(id, jobs) => match self.lanes.get_mut(&id) {
                 Some(lane) => jobs.into_iter().for_each(|job| lane.arrived(job)),
                 // Its intake ended before it did, so that there is none; nobody's loss if there were.
@@ -231,10 +246,20 @@ impl<G: Guests> Worker<G> {
     fn remove(&mut self, id: usize, answer: oneshot::Sender<Legacy>) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         lane.wind_up();
+        self.leave_kept(id, Leaving::Over, answer);
+    }
+
+    /// At once where nothing is being kept, else after that.
+    fn leave_kept(&mut self, id: usize, leaving: Leaving, answer: oneshot::Sender<Legacy>) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
         if lane.is_committing() {
-            self.leaving.insert(id, answer);
-        } else {
-            self.leave(id, answer);
+            self.leaving.insert(id, (leaving, answer));
+            return;
+        }
+        match leaving {
+            Leaving::Over => self.leave(id, answer),
+            // Whoever doesn't wait for it is gone, and its pipeline with it.
+            Leaving::Share(spread) => drop(answer.send(lane.share(spread))),
         }
     }
 
@@ -242,9 +267,9 @@ impl<G: Guests> Worker<G> {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         lane.committed();
         if !lane.is_committing()
-            && let Some(answer) = self.leaving.remove(&id)
+            && let Some((leaving, answer)) = self.leaving.remove(&id)
         {
-            self.leave(id, answer);
+            self.leave_kept(id, leaving, answer);
         }
     }
 

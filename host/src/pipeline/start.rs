@@ -12,7 +12,7 @@ use super::address::{Addresses, OutputTarget};
 use super::breaker::Breaker;
 use super::crash::CrashJournal;
 use super::flight::InFlight;
-use super::intake::Readiness;
+use super::intake::{Pace, Readiness};
 use super::journal::Journal;
 use super::judge::{Policy, Terminal};
 use super::keeping::Commits;
@@ -21,9 +21,11 @@ use super::prepare::Reading;
 use super::publishing::Target;
 use super::ramp::Ramp;
 use super::rate::Bucket;
+use super::scale::Scale;
 use super::shape::Shape;
 use super::shard::{Event, Shard};
 use super::slot::PluginSlot;
+use super::spread::{CurrentSpread, Spread};
 use super::stages::Stage;
 use crate::broker::{Broker, ConsumeRequest, Declaration};
 use crate::config::{Config, DeadLetter, KeySource, Pipeline, Queue, Retry, RetryOrder};
@@ -86,9 +88,7 @@ pub struct Prepared {
     pub(super) readiness: Readiness,
     pub(super) request: ConsumeRequest,
     pub(super) reading: Reading,
-    pub(super) ramp: Ramp,
-    /// Full at the start.
-    pub(super) bucket: Option<Bucket>,
+    pub(super) pace: Pace,
     /// Messages that were settled by hosts before this one.
     pub(super) remembered: Vec<Remembered>,
 }
@@ -206,11 +206,23 @@ fn shape(
     let state = &setup.config.state;
     let breaker = Arc::new(Breaker::default());
     plugins.iter().for_each(|slot: &Arc<PluginSlot>| slot.guard().stop_with(&breaker));
+    let all = Spread::over(shard_count(setup.config));
+    let (spread, widest) = match pipeline.shards {
+        None => (all, all.width()),
+        Some(it) => {
+            let place = usize::from(index);
+            (all.part(place, it.least), all.part(place, it.most).width())
+        }
+    };
+    let metrics = setup.telemetry.pipeline(&pipeline.name).of_queue(&queue.name);
+    metrics.shards(spread.width());
     Ok(Shape {
+        spread: Arc::new(CurrentSpread::new(spread)),
+        widest,
         clock: setup.telemetry.clock().clone(),
         places: Place::of_stages(&pipeline.name, plugins_of_stages),
         state_keys: state.keys,
-        timer_keys: state.timers.div_ceil(shard_count(setup.config)),
+        timer_keys: state.timers.div_ceil(spread.width()),
         state_cache: state.cache_bytes / shard_count(setup.config),
         state_ttl: pipeline.state_ttl,
         index,
@@ -223,7 +235,7 @@ fn shape(
         batch: pipeline.batch,
         id_window: pipeline.id_window,
         in_flight: Arc::new(InFlight::default()),
-        metrics: setup.telemetry.pipeline(&pipeline.name).of_queue(&queue.name),
+        metrics,
         journal: Arc::clone(journal),
         breaker,
         crashes: Arc::clone(crashes),
@@ -336,8 +348,11 @@ fn consume(
         readiness: readiness.clone(),
         request,
         reading,
-        ramp: Ramp::new(prefetch, cancels),
-        bucket: pipeline.rate.map(Bucket::new),
+        pace: Pace {
+            ramp: Ramp::new(prefetch, cancels),
+            bucket: pipeline.rate.map(Bucket::new),
+            scale: pipeline.shards.and_then(|it| Scale::new(it, shard_count(setup.config))),
+        },
         shape,
     })
 }

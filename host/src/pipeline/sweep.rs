@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::keeping::with_store;
 use super::shape::Shape;
 use super::shard::{Event, partition};
+use super::spread::CurrentSpread;
 use crate::clock::Clock;
 use crate::limits::{STATE_SWEEP_KEYS, STATE_SWEEP_MAX, STATE_SWEEP_MIN, STATE_SWEEP_SHARE};
 use crate::state::{Place, StateStore, StoreError};
@@ -20,6 +21,7 @@ pub(super) struct Sweep {
     places: Vec<Arc<Place>>,
     ttl: Duration,
     shards: Vec<mpsc::Sender<Event>>,
+    spread: Arc<CurrentSpread>,
     lane: usize,
 }
 
@@ -34,7 +36,8 @@ impl Sweep {
         let ttl = shape.state_ttl?;
         let (clock, store) = (shape.clock.clone(), Arc::clone(store));
         let places = shape.places.clone();
-        Some(Self { clock, store, places, ttl, shards: shards.to_vec(), lane })
+        let (shards, spread) = (shards.to_vec(), Arc::clone(&shape.spread));
+        Some(Self { clock, store, places, ttl, shards, spread, lane })
     }
 
     /// Looks, and looks again, until it is dropped.
@@ -61,9 +64,10 @@ impl Sweep {
             let keys = keys?;
             after = keys.last().map(|(key, _)| Arc::clone(key));
             let mut idle: Vec<Vec<Arc<str>>> = vec![Vec::new(); self.shards.len()];
+            let spread = self.spread.now();
             for (key, kept) in keys {
                 if kept.touched_s <= since_s && kept.entry.timers.is_none() {
-                    idle[partition(&key) % self.shards.len()].push(key);
+                    idle[spread.shard(partition(&key))].push(key);
                 }
             }
             for (shard, keys) in self.shards.iter().zip(idle) {

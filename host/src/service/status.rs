@@ -14,6 +14,13 @@ use crate::pipeline::{State, Want};
 use crate::recorder::{Ear, TapSettings};
 
 impl Inner {
+    /// Why nothing can be done with a pipeline of that name.
+    fn no_pipeline(&self, name: &str) -> String {
+        let names: Vec<String> =
+            self.pipelines.status().into_iter().map(|pipeline| pipeline.name).collect();
+        format!("there is no pipeline '{name}'; there are: {}", names.join(", "))
+    }
+
     fn tap(&self, tap: Tap) -> Result<Following, String> {
         let (lines, following) = Following::new(format!("pipeline '{}'", tap.pipeline));
         let settings = TapSettings {
@@ -142,9 +149,7 @@ impl admin::Host for Inner {
             if self.pipelines.want(name, want) {
                 return Ok(format!("pipeline '{name}' {done}"));
             }
-            let names: Vec<String> =
-                self.pipelines.status().into_iter().map(|pipeline| pipeline.name).collect();
-            Err(format!("there is no pipeline '{name}'; there are: {}", names.join(", ")))
+            Err(self.no_pipeline(name))
         };
         match command {
             Command::Drain => {
@@ -159,6 +164,15 @@ impl admin::Host for Inner {
             }
             Command::Pause(name) => known(&name, Want::Pause, "takes no more deliveries"),
             Command::Resume(name) => known(&name, Want::Run, "takes deliveries again"),
+            Command::Scale(name, shards) => match self.pipelines.scale(&name, shards) {
+                Some(granted) if granted == shards => {
+                    Ok(format!("pipeline '{name}' is to use {shards} of its shards"))
+                }
+                Some(granted) => Ok(format!(
+                    "pipeline '{name}' is to use {granted} of its shards, the most that it may"
+                )),
+                None => Err(self.no_pipeline(&name)),
+            },
             Command::PluginHistory(plugin) => self.plugin_history(plugin.as_deref()),
         }
     }

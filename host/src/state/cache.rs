@@ -145,6 +145,13 @@ impl Cache {
         }
     }
 
+    /// Lets all keys go.
+    pub fn clear(&mut self) {
+        self.keys.clear();
+        self.hand.clear();
+        self.bytes = 0;
+    }
+
     /// Lets go of keys that weren't used lately, down to the bound. Not while a batch needs them.
     pub fn trim(&mut self) {
         while self.bytes > self.limit {

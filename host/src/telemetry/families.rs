@@ -38,6 +38,7 @@ pub(super) struct Families {
     pub(super) rewound: Family<Labels, Counter>,
     pub(super) held_back: Family<Labels, Counter<f64, AtomicU64>>,
     pub(super) batch_limit: Family<Labels, Gauge>,
+    pub(super) shards: Family<Labels, Gauge>,
     pub(super) ran_alone: Family<Labels, Counter>,
     pub(super) id_conflicts: Family<Labels, Counter>,
     pub(super) forged_headers: Family<Labels, Counter>,
@@ -124,6 +125,7 @@ impl Families {
             publishes_refused: add(r, "publishes_refused", "Publishes not accepted, by reason"),
             rewound: add(r, "messages_rewound", "Messages run again after a failure of their key"),
             batch_limit: add(r, "pipeline_batch_limit", "Messages of a batch at most"),
+            shards: add(r, "pipeline_shards", "Shards that a pipeline uses"),
             held_back: seconds(r, "pipeline_held_back", "What messages waited for a rate"),
             ran_alone: add(
                 r,

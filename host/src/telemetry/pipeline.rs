@@ -46,6 +46,7 @@ struct Inner {
     rewound: Counter,
     held_back: Counter<f64, AtomicU64>,
     batch_limit: Gauge,
+    shards: Gauge,
     tuning_lines: Throttle,
     timers: TimerMetrics,
     ran_alone: Counter,
@@ -88,6 +89,7 @@ impl PipelineMetrics {
             rewound: counter(&families.rewound),
             held_back: families.held_back.get_or_create_owned(&labels),
             batch_limit: gauge(&families.batch_limit),
+            shards: gauge(&families.shards),
             tuning_lines: Throttle::every(limits::BATCH_TUNING_LOG_INTERVAL),
             timers: TimerMetrics::new(name, families),
             ran_alone: counter(&families.ran_alone),
@@ -211,6 +213,11 @@ impl PipelineMetrics {
         self.0.held_back.inc_by(time.as_secs_f64());
     }
 
+    /// The pipeline uses so many shards from now on.
+    pub fn shards(&self, shards: usize) {
+        self.0.shards.set(i64::try_from(shards).unwrap_or(i64::MAX));
+    }
+
     /// A lane has found how many messages a batch is to take at most, from what each takes, in seconds.
     pub fn batch_limit(&self, messages: usize, message_s: f64) {
         self.0.batch_limit.set(i64::try_from(messages).unwrap_or(i64::MAX));
@@ -309,6 +316,7 @@ impl PipelineMetrics {
             rewound: it.rewound.get(),
             held_back_s: it.held_back.get(),
             batch_limit: it.batch_limit.get(),
+            shards: it.shards.get(),
             id_conflicts: it.id_conflicts.get(),
             forged_headers: it.forged.get(),
             reports_unsent: it.reports_unsent.get(),

@@ -58,6 +58,9 @@ pub struct PipelineSnapshot {
     /// Messages that a batch takes at most, as a shard found last; 0 until one has.
     #[serde(default)]
     pub batch_limit: i64,
+    /// Shards that it uses; 0 before it begins.
+    #[serde(default)]
+    pub shards: i64,
     /// Messages with a known id and another body.
     pub id_conflicts: u64,
     /// Messages whose `sluicegate-*` headers were taken off: nobody else may write them.

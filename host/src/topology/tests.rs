@@ -128,6 +128,7 @@ fn pipeline(queue: &str) -> Pipeline {
         outputs: BTreeMap::new(),
         prefetch: limits::PREFETCH,
         rate: None,
+        shards: None,
         batch: BatchLimits {
             messages: limits::BATCH_MESSAGES,
             least: 1,

@@ -91,3 +91,29 @@ async fn what_another_host_settled_is_known_for_as_long_as_it_was_its_own() {
     window.settle(settled(identity(b"3", b"a")), Instant::now());
     assert_eq!(window.take_forgotten(), [settled(young)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn identities_that_are_dealt_out_anew_are_known_where_their_partition_is_and_nowhere_else() {
+    let limits = IdWindow { age: Duration::from_secs(60), entries: 10 };
+    let mut windows = vec![window(10), window(10)];
+    let ids: Vec<Identity> = (0..8_u8).map(|n| identity(&[n], b"a")).collect();
+    for (n, one) in ids.iter().enumerate() {
+        let partition = u8::try_from(n).unwrap();
+        let one = Remembered { partition, dead: n == 5, ..settled(*one) };
+        windows[n % 2].settle(one, Instant::now());
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    windows[1].reopen(&ids[5]);
+    let mut dealt = Window::deal(windows, limits, (3, |partition| partition % 3));
+    for (n, one) in ids.iter().enumerate() {
+        for (place, window) in dealt.iter().enumerate() {
+            let known = if place == n % 3 && n != 5 { Seen::Settled } else { Seen::Never };
+            assert_eq!(window.seen(one), known, "{n} at {place}");
+        }
+    }
+    // The oldest still goes first: 0, 3 and 6 of 60 seconds.
+    tokio::time::advance(Duration::from_millis(53_500)).await;
+    dealt[0].settle(settled(identity(b"new", b"a")), Instant::now());
+    let seen = [0, 3, 6].map(|n: usize| dealt[0].seen(&ids[n]));
+    assert_eq!(seen, [Seen::Never, Seen::Settled, Seen::Settled]);
+}

@@ -44,19 +44,23 @@ impl Intake {
         let patient = *self.want.borrow() == Want::Stop;
         let given_up = tokio::select! {
             biased;
-            () = self.in_flight.empty() => false,
+            () = self.shape.in_flight.empty() => false,
             () = std::future::ready(()), if held => true,
             () = self.abandon.cancelled() => true,
-            why = self.breaker.tripped(), if !patient => {
-                self.breaker.open(&why);
+            why = self.shape.breaker.tripped(), if !patient => {
+                self.shape.breaker.open(&why);
                 true
             }
         };
         if given_up {
             self.forget(number).await;
-            let released = tokio::time::timeout(RELEASE_TIMEOUT, self.in_flight.empty()).await;
+            let released =
+                tokio::time::timeout(RELEASE_TIMEOUT, self.shape.in_flight.empty()).await;
             if released.is_err() {
-                tracing::warn!(held = self.in_flight.held(), "left for the broker to take back");
+                tracing::warn!(
+                    held = self.shape.in_flight.held(),
+                    "left for the broker to take back"
+                );
             }
         }
         consumer.close().await

@@ -9,30 +9,30 @@ impl Intake {
             (true, true) => {
                 let failed = counts.probes;
                 counts.probes += 1;
-                self.ramp.probe(failed)
+                self.pace.ramp.probe(failed)
             }
             (true, false) => 1,
-            (false, _) => self.ramp.window(),
+            (false, _) => self.pace.ramp.window(),
         }
     }
 
     /// Whether a plugin of this pipeline is broken, so that it stands still.
     pub(super) fn plugin_broken(&self) -> bool {
-        self.plugins.iter().any(|slot| slot.guard().pauses())
+        self.shape.plugins.iter().any(|slot| slot.guard().pauses())
     }
 
     /// The time for a probe of a broken plugin is up.
     pub(super) fn plugin_tried(&self) {
-        let nothing_came = self.in_flight.held() == 0;
-        for slot in self.plugins.iter().filter(|slot| slot.guard().pauses()) {
+        let nothing_came = self.shape.in_flight.held() == 0;
+        for slot in self.shape.plugins.iter().filter(|slot| slot.guard().pauses()) {
             if nothing_came {
                 slot.guard().give_credit(slot.name());
             } else if let Some(why) = slot.guard().why() {
-                self.breaker.trip(&why);
+                self.shape.breaker.trip(&why);
             }
         }
         if nothing_came {
-            self.breaker.passed();
+            self.shape.breaker.passed();
         }
     }
 }

@@ -107,7 +107,10 @@ impl Lane {
         let Some(place) = self.shape.places.get(stage).cloned() else { return };
         let mut changes = Changes::default();
         for key in keys {
-            if self.backlog.of_key(&key) > 0 || self.above(&key, stage).is_some() {
+            if !self.owns(&key)
+                || self.backlog.of_key(&key) > 0
+                || self.above(&key, stage).is_some()
+            {
                 continue;
             }
             // It may have been used since it was seen.

@@ -22,6 +22,7 @@ use crate::pipeline::judge::{Policy, Terminal};
 use crate::pipeline::keeping::Keeping;
 use crate::pipeline::publishing::{Done, Fate};
 use crate::pipeline::shape::Shape;
+use crate::pipeline::spread::{CurrentSpread, Spread};
 use crate::plugin::{Batch, CallError, Decisions, StateChange};
 use crate::state::{MemoryStore, Place};
 use crate::telemetry::Telemetry;
@@ -104,6 +105,8 @@ impl Bench {
             unroutable: Unroutable::Fail,
         };
         let shape = Shape {
+            spread: Arc::new(CurrentSpread::new(Spread::over(1))),
+            widest: 1,
             clock: Clock::system(),
             index: 0,
             name: "p".to_owned(),
@@ -135,7 +138,7 @@ impl Bench {
         };
         let (publisher, groups) = mpsc::channel(1);
         let keeping = Keeping::here(MemoryStore::new());
-        let lane = Lane::new(Arc::new(shape), publisher, keeping);
+        let lane = Lane::new(Arc::new(shape), 0, publisher, keeping);
         let settled = Arc::new(Ledger(Mutex::default()));
         Self { lane, groups, counter: Counter::default(), settled, folder, tags: 0 }
     }

@@ -45,6 +45,10 @@ impl Lane {
         places: Vec<Arc<Place>>,
         answer: oneshot::Sender<usize>,
     ) {
+        // Who waits hears that it wasn't done, and may ask again.
+        if !self.owns(&key) {
+            return;
+        }
         self.forgetting.push(Forget { key, places, answer });
         self.forget_quiet();
         self.follow_timers();

@@ -6,12 +6,15 @@
 //! there on it is a message that nobody delivered. Whether it is still set is looked at when its turn comes, for
 //! messages before it may have set or cancelled it.
 
+mod pending;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub(super) use self::pending::Pending;
 use super::Lane;
 use super::group::End;
 use crate::broker::{Receipt, Settlement, Settler};
@@ -30,6 +33,9 @@ use crate::verdict::Failure;
 /// A key at a stage.
 type Spot = (Arc<str>, usize);
 
+/// Timers by name, and before when they aren't tried again.
+type Again = Vec<(Arc<str>, u64)>;
+
 /// When which timers are to run.
 #[derive(Default)]
 pub(super) struct Timing {
@@ -42,7 +48,7 @@ pub(super) struct Timing {
     /// Those that have a timer in the backlog, or on its way to being settled.
     flying: HashSet<Spot>,
     /// Timers that failed and wait to be tried again, by name: not before then. Forgotten by a restart.
-    again: HashMap<Spot, Vec<(Arc<str>, u64)>>,
+    again: HashMap<Spot, Again>,
     /// Keys whose entries may have changed.
     doubtful: HashSet<Arc<str>>,
 }
@@ -138,16 +144,6 @@ impl Turns {
 // === impl Lane ===
 
 impl Lane {
-    /// Takes up timers that are there before it runs: of a host before this one, or a lane.
-    pub fn index(&mut self, due: impl IntoIterator<Item = (u64, Arc<str>, usize)>) {
-        let before = self.timing.of.len();
-        for (due_us, key, stage) in due {
-            self.timing.in_use = true;
-            self.timing.set((key, stage), Some(due_us));
-        }
-        self.count_waiting(before);
-    }
-
     /// The pipeline consumes again, or doesn't: then timers wait, as messages do in their queue.
     pub fn flows(&mut self, flows: bool) {
         self.timing.held = !flows;

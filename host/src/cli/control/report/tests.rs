@@ -28,6 +28,7 @@ fn a_status_reads_as_a_page_with_what_is_wrong_first() {
                 done: 990,
                 held_back_s: 12.34,
                 batch_limit: 96,
+                shards: 2,
                 dead_lettered: 10,
                 failures: [((FailureClass::Reject, "bad_json".to_owned()), 10)].into(),
                 latency_p50_s: Some(0.0123),
@@ -53,8 +54,8 @@ sluicegate 1.2.3 · pid 42 · up 2 h 5 min · NOT READY
 BROKER  KIND  STATE  SERVER
 main    amqp  away   connection refused
 
-PIPELINE  QUEUE            STATE    RECEIVED  DONE  DROPPED  RETRIED  DEAD  IN HAND  HELD BACK  BATCH      P50  P99  PAUSED BY
-readings  meters.readings  running      1000   990        0        0    10        0     12.3 s     96  12.3 ms    -
+PIPELINE  QUEUE            STATE    RECEIVED  DONE  DROPPED  RETRIED  DEAD  IN HAND  HELD BACK  BATCH  SHARDS      P50  P99  PAUSED BY
+readings  meters.readings  running      1000   990        0        0    10        0     12.3 s     96       2  12.3 ms    -
 
 FAILURES OF  CLASS   CODE      COUNT
 readings     reject  bad_json     10

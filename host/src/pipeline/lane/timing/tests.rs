@@ -210,3 +210,25 @@ async fn what_was_noted_of_a_timer_that_failed_goes_when_it_is_set_anew() {
     assert_eq!(bench.all_at(40).len(), 1, "the other is told of");
     assert!(bench.lane.timing.again.is_empty());
 }
+
+#[tokio::test]
+async fn timers_go_with_their_keys_to_another_lane_with_what_was_noted_of_their_failures() {
+    let mut bench = bench();
+    for (key, text) in [("a", "set x 7"), ("a", "set fail 5"), ("b", "set z 6")] {
+        bench.arrives(1, key, text);
+    }
+    // The one that fails is to be tried again at 35.
+    assert_eq!(bench.all_at(5), ["fail of a +0"; 0]);
+    let spread = crate::pipeline::spread::Spread::over(1);
+    let legacy = bench.lane.share(spread);
+    assert!(bench.all_at(30).is_empty(), "they aren't its any more");
+    bench.lane.take_over(legacy);
+    assert_eq!(bench.all_at(30), ["z of b +24", "x of a +23"]);
+    let failed_again = bench.all_at(40);
+    assert_eq!(
+        failed_again.len(),
+        1,
+        "the second attempt is the last, and is told: {failed_again:?}"
+    );
+    assert!(bench.all_at(1000).is_empty());
+}

@@ -134,6 +134,10 @@ impl Host {
         assert!(self.pipelines.want("main", want));
     }
 
+    pub(super) fn scale(&self, shards: usize) {
+        assert!(self.pipelines.scale("main", shards).is_some());
+    }
+
     /// Messages that it holds.
     pub(super) fn held(&self) -> i64 {
         self.parts.telemetry.snapshot()[0].in_flight

@@ -106,6 +106,8 @@ pub(super) enum Action {
     Kill,
     /// The pipeline is altered while the host runs on.
     Alter(Alteration),
+    /// The pipeline uses so many shards from now on.
+    Scale(usize),
     /// Another version of the plugin serves.
     Swap,
 }
@@ -131,7 +133,7 @@ impl Plan {
         let mut random = Rng::with_seed(seed);
         let r = &mut random;
         let settings = Settings {
-            shards: r.usize(1..=2),
+            shards: r.usize(1..=3),
             prefetch: [3, 10, 40, 100][r.usize(..4)],
             batch: [1, 4, 64][r.usize(..3)],
             quorum: r.u8(..4) == 0,
@@ -145,7 +147,7 @@ impl Plan {
         let length = r.usize(8..40);
         let mut next = 0;
         // A schedule has few kinds of trouble, so that there are some without any of each.
-        let troubles: Vec<u8> = (0..r.usize(..4)).map(|_| r.u8(..11)).collect();
+        let troubles: Vec<u8> = (0..r.usize(..4)).map(|_| r.u8(..12)).collect();
         // Most keys see no unroutable message, for such a one may have results amended.
         let spoilt = r.bool();
         let actions = (0..length).map(|_| action(r, &mut next, &troubles, spoilt)).collect();
@@ -183,6 +185,7 @@ fn action(r: &mut Rng, next: &mut u32, troubles: &[u8], spoilt: bool) -> Action 
             grace_ms: [0, 5, 60_000][r.usize(..3)],
         }),
         9 => Action::Swap,
+        10 => Action::Scale(r.usize(1..=3)),
         _ => Action::Kill,
     }
 }

@@ -202,6 +202,7 @@ impl World {
                 self.kill().await;
                 self.start().await;
             }
+            Action::Scale(shards) => self.host.as_ref().expect("a host runs").scale(*shards),
             Action::Alter(alteration) => self.alter(*alteration).await,
             Action::Swap => self.book.facts().version += 1,
         }
