@@ -268,11 +268,9 @@ impl Intake {
             self.shape.metrics.paused(None);
             self.enter(State::Running);
         }
-        let before = counts.deliveries;
-        let trying_plugin = probing && self.plugin_broken();
+        let (before, trying_plugin) = (counts.deliveries, probing && self.plugin_broken());
         let mut tried = pin!(tokio::time::sleep(PLUGIN_PROBE_TIME));
-        let mut looks = Scale::looks();
-        let scales = !probing && self.pace.scale.is_some();
+        let (mut looks, scales) = (Scale::looks(), !probing && self.pace.scale.is_some());
         let held = loop {
             let quiet = async {
                 self.shape.in_flight.empty().await;
@@ -295,18 +293,18 @@ impl Intake {
                     self.plugin_tried();
                     continue;
                 }
-                next = rate::next(&mut self.pace.bucket, &mut *consumer, &self.shape.metrics) => next,
                 Ok(()) = self.width.changed() => {
                     self.width.mark_changed();
                     break false;
                 }
-                _ = looks.tick(), if scales => {
-                    counts.width = self.look();
-                    if counts.width.is_some() {
+                _ = looks.tick(), if scales => match self.look() {
+                    Some(width) => {
+                        counts.width = Some(width);
                         break false;
                     }
-                    continue;
-                }
+                    None => continue,
+                },
+                next = rate::next(&mut self.pace.bucket, &mut *consumer, &self.shape.metrics) => next,
                 () = quiet, if probing && !trying_plugin => {
                     self.shape.breaker.passed();
                     continue;

@@ -54,7 +54,7 @@ use crate::fault::{self, Point};
 use crate::limits::READY_BATCHES_MAX;
 use crate::maps::HashSet;
 use crate::state::{Cache, Changes};
-use crate::telemetry::{Outcome as Settled, Together};
+use crate::telemetry::Outcome as Settled;
 use crate::verdict::Failure;
 
 /// One pipeline on one shard.
@@ -338,29 +338,6 @@ impl Lane {
             self.running.remove(&identity.whole);
         }
         job
-    }
-
-    /// Settles a message that was taken from the backlog.
-    fn settle(&mut self, job: Job, settlement: Settlement, outcome: Settled) {
-        let job = self.reopen(job);
-        self.hand_back(job, settlement, outcome);
-    }
-
-    fn hand_back(&mut self, job: Job, settlement: Settlement, outcome: Settled) {
-        if job.timer.is_some() {
-            return self.landed(&job, outcome);
-        }
-        fault::point(Point::PreAck, || std::iter::once(&**job.body()));
-        let mut together = Together::at(Instant::now());
-        together.note(outcome, job.received);
-        job.settle(settlement);
-        self.left(&together);
-    }
-
-    /// So many were settled.
-    fn left(&self, together: &Together) {
-        self.shape.metrics.settled(together);
-        self.shape.in_flight.left(together.settled(), &self.shape.metrics);
     }
 
     /// A consumer of this pipeline is gone, and the broker will deliver again what it had handed out:

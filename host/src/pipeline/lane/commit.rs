@@ -210,17 +210,24 @@ impl Lane {
             self.shape.metrics.state(usage.keys, usage.bytes);
         }
         let mut together = Together::at(Instant::now());
+        let mut done = Vec::with_capacity(group.entries.len());
         for entry in group.entries {
-            self.finish(entry, at_us, &mut together);
+            done.extend(self.finish(entry, at_us, &mut together));
         }
-        self.left(&together);
+        self.settle_all(done, &together);
         group.forgotten.into_iter().for_each(Forgotten::tell);
         self.forget_quiet();
         self.follow_timers();
         self.commit_next();
     }
 
-    fn finish(&mut self, entry: Entry, at_us: u64, together: &mut Together) {
+    /// What is kept of a message; with what it is to be settled, if anybody waits for that.
+    fn finish(
+        &mut self,
+        entry: Entry,
+        at_us: u64,
+        together: &mut Together,
+    ) -> Option<(Job, Settlement)> {
         if let End::Dropped(reason) = &entry.end {
             tracing::debug!(pipeline = self.shape.name, reason, "dropped");
         }
@@ -231,11 +238,36 @@ impl Lane {
         self.note_settled(&entry.job);
         let job = self.reopen(entry.job);
         if job.timer.is_some() {
+            self.landed(&job, outcome);
+            return None;
+        }
+        together.note(outcome, job.received);
+        Some((job, settlement))
+    }
+
+    /// Settles a message that was taken from the backlog.
+    pub(super) fn settle(&mut self, job: Job, settlement: Settlement, outcome: Settled) {
+        let job = self.reopen(job);
+        self.hand_back(job, settlement, outcome);
+    }
+
+    pub(super) fn hand_back(&mut self, job: Job, settlement: Settlement, outcome: Settled) {
+        if job.timer.is_some() {
             return self.landed(&job, outcome);
         }
-        fault::point(Point::PreAck, || std::iter::once(&**job.body()));
+        let mut together = Together::at(Instant::now());
         together.note(outcome, job.received);
-        job.settle(settlement);
+        self.settle_all([(job, settlement)], &together);
+    }
+
+    /// Settles those, which are counted first: who sees a message settled sees it counted, too.
+    fn settle_all(&self, jobs: impl IntoIterator<Item = (Job, Settlement)>, together: &Together) {
+        self.shape.metrics.settled(together);
+        for (job, settlement) in jobs {
+            fault::point(Point::PreAck, || std::iter::once(&**job.body()));
+            job.settle(settlement);
+        }
+        self.shape.in_flight.left(together.settled(), &self.shape.metrics);
     }
 
     /// Takes up the identities that a host before this one settled.
