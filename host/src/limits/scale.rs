@@ -19,3 +19,5 @@ pub const SCALE_IDLE: f64 = 0.4;
 pub const SCALE_LATENCY: Duration = Duration::from_millis(100);
 /// The least that may be asked for: below, one batch says more than the load.
 pub const SCALE_LATENCY_MIN: Duration = Duration::from_millis(1);
+/// Identities and timers that are dealt out at once to other shards: a few milliseconds' work.
+pub const DEALT_AT_ONCE: usize = 10_000;

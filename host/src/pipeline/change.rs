@@ -21,7 +21,7 @@ use super::start::{Prepared, Setup, StartError, prepare};
 use super::sweep::Sweep;
 use super::{Pipelines, Running, Tasks, join};
 use crate::config::{IdWindow, Pipeline, RetryOrder};
-use crate::limits::RELEASE_TIMEOUT;
+use crate::limits::{DEALT_AT_ONCE, RELEASE_TIMEOUT};
 use crate::state::{Remembered, StateStore};
 
 /// When the first timer of which key is due, and at which stage.
@@ -51,12 +51,16 @@ impl Left {
     }
 }
 
-/// Deals out anew what lanes leave, away from what must not wait: there may be millions of identities.
+/// Deals out anew what lanes leave; where that is much, away from what must not wait. There may be millions of
+/// identities.
 pub(super) async fn deal(
     all: Vec<Legacy>,
     spread: Spread,
     limits: IdWindow,
 ) -> Vec<Option<Legacy>> {
+    if all.iter().map(Legacy::size).sum::<usize>() <= DEALT_AT_ONCE {
+        return Legacy::deal(all, spread, limits).into_iter().map(Some).collect();
+    }
     let dealt = tokio::task::spawn_blocking(move || Legacy::deal(all, spread, limits));
     // It ends early where the runtime does.
     dealt.await.unwrap_or_default().into_iter().map(Some).collect()

@@ -106,6 +106,12 @@ impl Window {
         Self { limits, ..self }
     }
 
+    /// How many are remembered.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.order.len()
+    }
+
     /// What all of these remember, dealt out anew: to so many windows of these limits, each identity to the one
     /// that `of` gives for its partition.
     #[must_use]

@@ -24,6 +24,12 @@ pub struct Legacy {
 // === impl Legacy ===
 
 impl Legacy {
+    /// How many identities and timers that are.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.window.size() + self.pending.size()
+    }
+
     /// What all of these leave, for each shard what is its.
     #[must_use]
     pub fn deal(all: Vec<Self>, spread: Spread, limits: IdWindow) -> Vec<Self> {

@@ -19,6 +19,10 @@ pub(in crate::pipeline::lane) struct Pending {
 // === impl Pending ===
 
 impl Pending {
+    pub(in crate::pipeline::lane) fn size(&self) -> usize {
+        self.due.len()
+    }
+
     /// Deals it out, to each place what `of` gives for its key.
     pub(in crate::pipeline::lane) fn deal(self, to: &mut [Self], of: impl Fn(&str) -> usize) {
         for (due_us, spot) in self.due {
