@@ -11,7 +11,7 @@ use sluicegate::state::{Durability, EmbeddedStore, Place, StateStore as _};
 use sluicegate_tests::guests::TALLY;
 
 use super::process::Site;
-use super::traffic::{Traffic, broker, id};
+use super::traffic::{Traffic, broker, id, tallying};
 use crate::rabbit::{node, unique};
 
 /// Messages of each producer.
@@ -32,37 +32,8 @@ struct Counted {
 }
 
 fn site(name: &str, id: &str) -> Site {
-    let config = format!(
-        r#"
-{broker}
-[failures]
-exchange = "{name}.failures"
-[[plugin]]
-name = "tally"
-file = "tally.wasm"
-[[queue]]
-name = "{name}.in"
-kind = "quorum"
-dead_letter = {{ queue = "{name}.dead" }}
-[[exchange]]
-name = "{name}.lines"
-kind = "fanout"
-[[queue]]
-name = "{name}.out"
-bind = [{{ exchange = "{name}.lines" }}]
-[[pipeline]]
-name = "{name}"
-queue = "{name}.in"
-stages = ["tally"]
-id = "{id}"
-key = {{ header = "key" }}
-prefetch = 100
-batch = {{ messages = 16 }}
-outputs.out = {{ exchange = "{name}.lines" }}
-"#,
-        broker = broker(node())
-    );
-    let site = Site::new(&config);
+    let config = tallying(name, &format!("id = \"{id}\""));
+    let site = Site::new(&format!("{}{config}", broker(node())));
     site.write("tally.wasm", TALLY);
     site
 }

@@ -6,7 +6,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use serde_json::Value;
 
 use super::process::{Host, Site, until};
-use super::traffic::{Traffic, broker, echoing, id};
+use super::traffic::{Traffic, broker, echoing, id, tallying};
 use crate::rabbit::{node, unique};
 use sluicegate_tests::guests::{HOSTILE, TALLY};
 
@@ -16,37 +16,8 @@ const EACH: u64 = 60;
 const WIDTHS: [usize; 6] = [3, 1, 2, 3, 2, 1];
 
 fn counting(name: &str) -> Site {
-    let config = format!(
-        r#"
-{broker}
-[failures]
-exchange = "{name}.failures"
-[[plugin]]
-name = "tally"
-file = "tally.wasm"
-[[queue]]
-name = "{name}.in"
-kind = "quorum"
-dead_letter = {{ queue = "{name}.dead" }}
-[[exchange]]
-name = "{name}.lines"
-kind = "fanout"
-[[queue]]
-name = "{name}.out"
-bind = [{{ exchange = "{name}.lines" }}]
-[[pipeline]]
-name = "{name}"
-queue = "{name}.in"
-stages = ["tally"]
-key = {{ header = "key" }}
-prefetch = 100
-shards = {{ min = 1, max = 3, latency = "1h" }}
-batch = {{ messages = 16 }}
-outputs.out = {{ exchange = "{name}.lines" }}
-"#,
-        broker = broker(node())
-    );
-    let site = Site::with(&config, "shards = 3");
+    let config = tallying(name, "shards = { min = 1, max = 3, latency = \"1h\" }");
+    let site = Site::with(&format!("{}{config}", broker(node())), "shards = 3");
     site.write("tally.wasm", TALLY);
     site
 }

@@ -59,6 +59,39 @@ outputs.echo = {{ exchange = "{name}.echo" }}
     )
 }
 
+/// A pipeline that counts by key, in a quorum queue `NAME.in` with dead letters in `NAME.dead`, and tells each count
+/// to the queue `NAME.out`.
+pub(super) fn tallying(name: &str, pipeline: &str) -> String {
+    format!(
+        r#"
+[failures]
+exchange = "{name}.failures"
+[[plugin]]
+name = "tally"
+file = "tally.wasm"
+[[queue]]
+name = "{name}.in"
+kind = "quorum"
+dead_letter = {{ queue = "{name}.dead" }}
+[[exchange]]
+name = "{name}.lines"
+kind = "fanout"
+[[queue]]
+name = "{name}.out"
+bind = [{{ exchange = "{name}.lines" }}]
+[[pipeline]]
+name = "{name}"
+queue = "{name}.in"
+stages = ["tally"]
+key = {{ header = "key" }}
+prefetch = 100
+batch = {{ messages = 16 }}
+outputs.out = {{ exchange = "{name}.lines" }}
+{pipeline}
+"#
+    )
+}
+
 /// Properties with that id.
 pub(super) fn id(id: impl std::fmt::Display) -> BasicProperties {
     BasicProperties::default().with_message_id(id.to_string().into()).with_delivery_mode(2)
