@@ -209,6 +209,10 @@ fn every_command_named_in_the_text_exists() {
                 ["cargo", "install", "--path", folder] => {
                     root().join(folder).join("Cargo.toml").is_file()
                 }
+                ["cargo", "build", "--profile", profile, ..] => {
+                    let root = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+                    root.contains(&format!("\n[profile.{profile}]\n"))
+                }
                 ["cargo", verb, ..] => ["build", "doc", "new", "run", "test"].contains(verb),
                 _ => true,
             };
