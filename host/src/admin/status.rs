@@ -94,7 +94,7 @@ pub struct PluginStatus {
     /// The pipelines that it is a stage of.
     #[serde(default)]
     pub pipelines: Vec<String>,
-    /// Memory of its instances, in bytes.
+    /// Memory of its largest instance that was called last by a pipeline, in bytes; 0 before any was.
     pub memory_bytes: u64,
     /// How its last reload ended, or how far one is.
     #[serde(default)]

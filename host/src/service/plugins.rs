@@ -75,11 +75,18 @@ impl Inner {
             version: plugin.description().version.clone(),
             digest: plugin.digest().to_owned(),
             sdk: plugin.description().sdk.clone(),
-            memory_bytes: 0,
+            memory_bytes: self.memory_of(plugin.name()),
             broken: slot.guard().why(),
             impure: self.purity.impure(&plugin),
             reload: self.reload_status(plugin.name()),
         }
+    }
+
+    /// The largest of the instances that its pipelines called last, in bytes.
+    fn memory_of(&self, plugin: &str) -> u64 {
+        let snapshots = self.telemetry.snapshot();
+        let held = snapshots.iter().filter_map(|it| it.plugins.get(plugin));
+        held.map(|it| u64::try_from(it.memory_bytes).unwrap_or(0)).max().unwrap_or(0)
     }
 
     /// How a plugin's last reload ended, or how far one is.

@@ -114,6 +114,8 @@ async fn verbs_show_pause_resume_and_drain_a_running_host() {
     assert!(now["brokers"][0]["server"].as_str().unwrap().starts_with("RabbitMQ"), "{now:#}");
     assert_eq!(now["pipelines"][0]["queue"], input, "{now:#}");
     assert_eq!(now["plugins"][0]["name"], "hostile");
+    // A page of WebAssembly at the least.
+    assert!(now["plugins"][0]["memory_bytes"].as_u64().unwrap() >= 65_536, "{now:#}");
 
     assert!(site.tell(&["pause", &name]).status.success());
     host.await_unready("is paused");
