@@ -21,7 +21,7 @@ pub struct Sample {
     pub at: Instant,
     /// Messages held.
     pub held: usize,
-    /// And at most.
+    /// And at most; [`usize::MAX`] where that says nothing.
     pub window: usize,
     /// Messages settled so far.
     pub settled: u64,
@@ -100,8 +100,8 @@ impl Scale {
         Some(Decision { width, busy, latency })
     }
 
-    /// What was seen so far says nothing of what comes: another width, or a pause.
-    pub fn begin_anew(&mut self) {
+    /// What was seen of another width says nothing of what comes.
+    fn begin_anew(&mut self) {
         (self.before, self.short, self.ample) = (None, 0, 0);
     }
 }

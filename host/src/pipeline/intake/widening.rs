@@ -11,17 +11,14 @@ use crate::pipeline::scale::Sample;
 use crate::pipeline::shard::Event;
 
 impl Intake {
-    /// Looks whether the pipeline uses the right number of shards; another one, where it doesn't. As long as its
-    /// window grows nothing can be said.
+    /// Looks whether the pipeline uses the right number of shards; another one, where it doesn't. A window that
+    /// still grows is full however little waits, and says nothing.
     pub(super) fn look(&mut self) -> Option<usize> {
         let scale = self.pace.scale.as_mut()?;
-        if self.pace.ramp.grows() {
-            scale.begin_anew();
-            return None;
-        }
         let in_flight = &self.shape.in_flight;
         let (settled, worked) = in_flight.done();
-        let window = usize::from(self.pace.ramp.window());
+        let ramp = &self.pace.ramp;
+        let window = if ramp.grows() { usize::MAX } else { usize::from(ramp.window()) };
         let at = tokio::time::Instant::now();
         let sample = Sample { at, held: in_flight.held(), window, settled, worked };
         let width = self.shape.spread.now().width();
