@@ -200,8 +200,9 @@ impl Lane {
             self.cache.trim();
             self.divert_overflow();
             self.dispatch();
-            self.tune(ran, began);
-            self.shape.in_flight.worked(began.elapsed());
+            let took = began.elapsed();
+            self.tune(ran, took);
+            self.shape.in_flight.worked(took);
         }
         true
     }

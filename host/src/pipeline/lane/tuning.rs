@@ -9,8 +9,6 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::Lane;
 use crate::limits::{BATCH_TIME, BATCH_TUNING_BATCHES};
 
@@ -87,10 +85,10 @@ impl Lane {
         self.shape.batch.least..=self.shape.batch.messages
     }
 
-    /// A batch of so many began then, and is run.
-    pub(super) fn tune(&mut self, messages: usize, began: Instant) {
+    /// A batch of so many took so long.
+    pub(super) fn tune(&mut self, messages: usize, took: Duration) {
         let bounds = self.batch_bounds();
-        if self.tuner.note(messages, began.elapsed()) {
+        if self.tuner.note(messages, took) {
             self.shape.metrics.batch_limit(self.tuner.limit(&bounds), self.tuner.each_s());
         }
     }
